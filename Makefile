@@ -1,0 +1,52 @@
+# Modules to lint and test, by directory. tools only pins what lint runs.
+MODULES = .
+
+FUZZ_PACKAGE = ./internal/quorum
+FUZZTIME    ?= 20s
+
+# Every module stands on its own go.mod, whatever workspace surrounds it.
+export GOWORK = off
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## Install redis-server from the distribution; starts no service
+	@sh .ci/setup
+
+.PHONY: test
+test: export REDLOCK_REQUIRE_REDIS = 1
+test: ## Run every test with -race, on real Redis servers too (as root or with CI=true: after setup)
+	@if [ "$$CI" = true ] || [ "$$(id -u)" = 0 ]; then \
+		sh .ci/setup; \
+	elif ! command -v redis-server >/dev/null; then \
+		echo "make test needs redis-server; type: make setup" >&2; exit 1; \
+	fi
+	@failed=0; for module in $(MODULES); do \
+		echo "$$module: go test -race -count=1 -timeout 10m ./..."; \
+		go -C "$$module" test -race -count=1 -timeout 10m ./... || failed=1; \
+	done; exit $$failed
+
+.PHONY: lint
+lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff
+	@failed=0; \
+	gate() { echo "$$module: $$*"; "$$@" || { echo "$$module: $$* failed" >&2; failed=1; }; }; \
+	for module in $(MODULES); do \
+		cd "$(CURDIR)/$$module" || exit 1; \
+		gate go tool -modfile="$(CURDIR)/tools/go.mod" golangci-lint run ./...; \
+		gate go vet ./...; \
+		gate go fix -diff ./...; \
+		gate go mod tidy -diff; \
+	done; \
+	cd "$(CURDIR)/tools" && module=tools && gate go mod tidy -diff; \
+	exit $$failed
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test of internal/quorum for FUZZTIME (20s)
+	@list=$$(go test -list '^Fuzz' $(FUZZ_PACKAGE)) || { echo "$$list"; exit 1; }; \
+	names=$$(echo "$$list" | grep '^Fuzz') || { echo "$(FUZZ_PACKAGE) has no fuzz test" >&2; exit 1; }; \
+	for name in $$names; do \
+		echo "$$name for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $(FUZZ_PACKAGE) || exit 1; \
+	done
