@@ -1,0 +1,204 @@
+// Package lane keeps the commands for one resource on one node in the order in
+// which they were given, and counts what a node still owes an answer for.
+//
+// A lane is a queue of places, strictly first in, first out. A caller takes
+// its places on all nodes in one critical section, before it starts the
+// goroutines that fill them: goroutines do not run in the order in which they
+// are started, and a release that overtook its acquire would leave a key
+// behind.
+package lane
+
+import (
+	"sync"
+	"time"
+)
+
+// Limit is how many further calls a silent node takes, those waiting in lanes
+// included. An acquire and the release that follows it count as one.
+const Limit = 64
+
+// A Table holds the lanes of a number of nodes. It is safe for concurrent use.
+type Table struct {
+	mu    sync.Mutex
+	nodes []node
+	rows  map[string]*row
+	spare []*row
+	open  int           // places taken and not done
+	idle  chan struct{} // closed when open falls to 0, if somebody waits for that
+}
+
+// A row is the lanes of one resource: the last place of each. It exists while
+// a place in it is open.
+type row struct {
+	tails []*Place
+	open  int
+}
+
+// maxSpareRows bounds the rows kept for reuse.
+const maxSpareRows = 64
+
+// NewTable returns a table for a number of nodes.
+func NewTable(nodes int) *Table {
+	return &Table{nodes: make([]node, nodes), rows: make(map[string]*row)}
+}
+
+// Open returns how many places are taken and not done.
+func (t *Table) Open() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.open
+}
+
+// Idle returns a channel that is closed once no place is open.
+func (t *Table) Idle() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.idle == nil {
+		t.idle = make(chan struct{})
+	}
+	idle := t.idle
+	t.settle()
+	return idle
+}
+
+func (t *Table) settle() {
+	if t.open == 0 && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+// A Kind says what a command is to the lane.
+type Kind uint8
+
+// Kinds of commands.
+const (
+	// Acquire puts the train's value on a node.
+	Acquire Kind = iota
+	// Follow acts on a value that a node should hold. It is not queued behind
+	// an unanswered command of the same train.
+	Follow
+	// Release removes the value. It drops what the train has not sent yet, and
+	// is given a place wherever something was sent, whatever the limit says.
+	Release
+)
+
+// A Train is the sequence of commands that deal with one value of a resource:
+// the acquire, extensions, the release.
+type Train struct {
+	table    *Table
+	resource string
+	cars     []car
+}
+
+// A car is what a train has on one node.
+type car struct {
+	last *Place // the latest place; nil if there was none
+	sent bool   // something was sent
+}
+
+// NewTrain returns a train that has sent nothing.
+func (t *Table) NewTrain(resource string) Train {
+	return Train{table: t, resource: resource, cars: make([]car, len(t.nodes))}
+}
+
+// Take takes a place for a command on every node for which want reports true
+// (nil: every node), all at once, and returns them in node order. Those
+// that got none have a State that says why. timeout is the node timeout of the
+// command's round.
+func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool) []Place {
+	t := tr.table
+	places := make([]Place, len(t.nodes))
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range places {
+		p := &places[i]
+		p.train, p.node, p.timeout = tr, i, timeout
+		p.silentFor = t.nodes[i].silentFor(now, timeout)
+		switch {
+		case want != nil && !want(i):
+			p.state = Unwanted
+		case kind == Release:
+			tr.takeRelease(p, now)
+		case kind == Follow && tr.cars[i].last.pending():
+			p.state = Behind
+		case p.silentFor > 0 && t.nodes[i].further >= Limit:
+			p.state = Full
+		default:
+			p.unit = p.silentFor > 0
+			tr.enqueue(p, now)
+		}
+	}
+	t.settle() // dropping can have closed the last open place
+	return places
+}
+
+// takeRelease drops what was not sent, and queues the release where something was.
+func (tr *Train) takeRelease(p *Place, now time.Time) {
+	c := &tr.cars[p.node]
+	if c.last != nil && c.last.state == waiting {
+		c.last.drop(now)
+	}
+	if !c.sent {
+		p.state = Unneeded
+		return
+	}
+	p.unit = p.silentFor > 0
+	if c.last.pending() && c.last.unit {
+		// The place of the acquire includes its release.
+		c.last.unit = false
+		tr.table.nodes[p.node].further--
+		p.unit = true
+	}
+	tr.enqueue(p, now)
+}
+
+// enqueue puts p at the end of its lane.
+func (tr *Train) enqueue(p *Place, now time.Time) {
+	t, n := tr.table, &tr.table.nodes[p.node]
+	r := t.rows[tr.resource]
+	if r == nil {
+		r = t.newRow()
+		t.rows[tr.resource] = r
+	}
+	p.row = r
+	r.open++
+	t.open++
+	n.open++
+	n.owe(now)
+	if p.unit {
+		n.further++
+	}
+	tr.cars[p.node].last = p
+	if tail := r.tails[p.node]; tail != nil {
+		p.prev, tail.next = tail, p
+		p.state = waiting
+		p.ready = make(chan struct{})
+	} else {
+		p.run()
+	}
+	r.tails[p.node] = p
+}
+
+func (t *Table) newRow() *row {
+	if n := len(t.spare); n > 0 {
+		r := t.spare[n-1]
+		t.spare = t.spare[:n-1]
+		return r
+	}
+	return &row{tails: make([]*Place, len(t.nodes))}
+}
+
+// Pending reports whether a command of the train is sent and not answered, or
+// waits to be sent.
+func (tr *Train) Pending() bool {
+	tr.table.mu.Lock()
+	defer tr.table.mu.Unlock()
+	for i := range tr.cars {
+		if tr.cars[i].last.pending() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,41 @@
+package lane
+
+import "time"
+
+// A node counts what one node owes.
+type node struct {
+	open    int       // places taken and not done
+	further int       // of them, taken while the node was silent
+	since   time.Time // when the first place after its last answer was taken; zero if nothing is owed
+}
+
+// silentFor returns for how long the node has not answered, or 0 if that is
+// less than timeout. A node is silent when it has owed an answer for longer
+// than the node timeout and has answered nothing at all in the meantime. One
+// answer that got lost does not make it silent, and a long queue of calls that
+// it works off does not either.
+func (n *node) silentFor(now time.Time, timeout time.Duration) time.Duration {
+	if n.since.IsZero() {
+		return 0
+	}
+	if d := now.Sub(n.since); d >= timeout {
+		return d
+	}
+	return 0
+}
+
+// owe notes that an answer is owed from now on, if none was before.
+func (n *node) owe(now time.Time) {
+	if n.since.IsZero() {
+		n.since = now
+	}
+}
+
+// end notes that a place is over. Only an answer ends a silence; a call that
+// failed early, before the node timeout, does not begin one.
+func (n *node) end(answered bool, now time.Time, timeout time.Duration) {
+	n.open--
+	if answered || (n.open == 0 && n.silentFor(now, timeout) == 0) {
+		n.since = time.Time{}
+	}
+}

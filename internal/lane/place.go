@@ -1,0 +1,120 @@
+package lane
+
+import "time"
+
+// A State is where a place stands.
+type State uint8
+
+// States of a place as [Train.Take] returns it. The first two are places.
+const (
+	running State = iota + 1
+	waiting
+
+	Unwanted // the caller did not ask for it
+	Behind   // an earlier command of the same train is unanswered there
+	Full     // the node is silent and has taken all the calls it may
+	Unneeded // nothing was sent that would have to be released
+
+	dropped
+	done
+)
+
+// A Place is a command's turn in its lane.
+type Place struct {
+	train     *Train
+	row       *row
+	prev      *Place
+	next      *Place
+	ready     chan struct{} // nil if the place never had to wait
+	timeout   time.Duration
+	silentFor time.Duration
+	node      int
+	state     State
+	unit      bool // counts towards Limit
+}
+
+// Taken reports whether there is a place: whoever holds it calls Wait, and
+// Done if Wait returns true. Meant for the caller of Take, before any Wait.
+func (p *Place) Taken() bool { return p.train != nil && p.row != nil }
+
+// Reason returns why there is no place; meaningless if there is one.
+func (p *Place) Reason() State { return p.state }
+
+// SilentFor returns for how long the node had not answered when the place was
+// taken; 0 if it was not silent.
+func (p *Place) SilentFor() time.Duration { return p.silentFor }
+
+// Wait blocks until all earlier commands of the lane are done. It reports
+// whether the command is to be sent; if not, the place has been dropped.
+func (p *Place) Wait() bool {
+	if p.ready == nil {
+		return true
+	}
+	<-p.ready
+	t := p.train.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.state != dropped {
+		return true
+	}
+	t.open--
+	t.settle()
+	return false
+}
+
+// Done gives the place up after its call has ended. answered reports whether
+// the node answered, with whatever.
+func (p *Place) Done(answered bool) {
+	t, now := p.train.table, time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.state = done
+	t.open--
+	p.leave(answered, now)
+	t.settle()
+}
+
+// drop takes a waiting place out of its lane. Its goroutine is told by Wait,
+// and counts as open until then.
+func (p *Place) drop(now time.Time) {
+	p.state = dropped
+	p.leave(false, now)
+	close(p.ready)
+}
+
+// leave takes p out of its lane and lets the next one run.
+func (p *Place) leave(answered bool, now time.Time) {
+	t, n, r := p.train.table, &p.train.table.nodes[p.node], p.row
+	if p.unit {
+		n.further--
+	}
+	n.end(answered, now, p.timeout)
+	prev, next := p.prev, p.next
+	p.prev, p.next = nil, nil
+	if prev != nil {
+		prev.next = next
+	}
+	if next != nil {
+		next.prev = prev
+	} else {
+		r.tails[p.node] = prev
+	}
+	if prev == nil && next != nil {
+		n.owe(now)
+		next.run()
+		close(next.ready)
+	}
+	if r.open--; r.open == 0 {
+		delete(t.rows, p.train.resource)
+		if len(t.spare) < maxSpareRows {
+			t.spare = append(t.spare, r)
+		}
+	}
+}
+
+func (p *Place) run() {
+	p.state = running
+	p.train.cars[p.node].sent = true
+}
+
+func (p *Place) pending() bool { return p != nil && (p.state == running || p.state == waiting) }

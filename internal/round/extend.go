@@ -1,0 +1,146 @@
+package round
+
+import (
+	"context"
+	"time"
+
+	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// An Extension is one call to extend a grant. Its rounds add up what they learn.
+type Extension struct {
+	grant *Grant
+	gone  []bool // by node: the value is away there, said in any round
+	last  *extension
+}
+
+// An extension is one round of an Extension. What its votes say is noted here
+// whenever they come; all of it is under Grant.mu but what never changes.
+type extension struct {
+	grant     *Grant
+	ttl       time.Duration
+	timeout   time.Duration
+	start     time.Time
+	mine      []bool // by node: the value was there
+	empty     []bool // by node: nothing was there
+	committed bool   // the round was a success
+}
+
+// NewExtension begins a call to extend the grant.
+func (g *Grant) NewExtension() *Extension {
+	return &Extension{grant: g, gone: make([]bool, g.fleet.Size())}
+}
+
+// Round asks the nodes once to make the value last at least ttl. Its outcome is
+// Extended, Lost, Unknown, Undecided, or Released if the grant has been.
+func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Result {
+	g := e.grant
+	n := g.fleet.Size()
+	x := &extension{
+		grant: g, ttl: ttl, timeout: l.Timeout, start: time.Now(),
+		mine: make([]bool, n), empty: make([]bool, n),
+	}
+	e.last = x
+	g.mu.Lock()
+	if g.release.begun {
+		g.mu.Unlock()
+		return Result{Outcome: quorum.Released}
+	}
+	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !e.gone[node] })
+	g.mu.Unlock()
+	r := g.fleet.newRound(OpExtend, places, l)
+	c := g.call(OpExtend, script.Extend, ttl)
+	g.send(ctx, &c, places, func(node int, v vote) {
+		x.note(ctx, node, v.kind)
+		r.file(node, v)
+	})
+
+	tally := quorum.Extend{Nodes: n}
+	for _, gone := range e.gone {
+		if gone {
+			tally.Gone++
+		}
+	}
+	outcome := r.await(ctx, func(node int, v *vote) {
+		switch v.kind {
+		case extended:
+			if g.holds(node) {
+				tally.Held++
+			} else {
+				tally.Fresh++
+			}
+		case gone, taken:
+			tally.Gone++
+			e.gone[node] = true
+		default: // does not count
+		}
+	}, func(waiting, _ int) quorum.Outcome { return tally.Outcome(waiting) })
+	return r.result(outcome, tally.Held)
+}
+
+// note takes note of what a node said.
+func (x *extension) note(ctx context.Context, node int, k kind) {
+	g := x.grant
+	g.mu.Lock()
+	switch k {
+	case extended:
+		// The value was put there before this round began, as an extension is
+		// not queued behind an unanswered command. So if the round succeeded,
+		// the node has held it since that success.
+		x.mine[node] = true
+		g.nodes[node].held = g.nodes[node].held || x.committed
+	case gone, taken:
+		x.empty[node] = k == gone
+		g.nodes[node].held = false
+	default: // tells nothing
+	}
+	late := x.committed && x.empty[node]
+	g.mu.Unlock()
+	if late {
+		x.arm(ctx)
+	}
+}
+
+// Commit takes note that the last round was a success, and arms the nodes that
+// said the value is gone, in the background: they get the value again for what
+// is left of the ttl, and count once they hold it without a break.
+func (e *Extension) Commit(ctx context.Context) {
+	x, g := e.last, e.grant
+	g.mu.Lock()
+	x.committed = true
+	empty := false
+	for i := range x.mine {
+		g.nodes[i].held = g.nodes[i].held || x.mine[i]
+		empty = empty || x.empty[i]
+	}
+	g.mu.Unlock()
+	if empty {
+		x.arm(ctx)
+	}
+}
+
+// arm sends the value to the nodes that have said it is gone, once.
+func (x *extension) arm(ctx context.Context) {
+	g := x.grant
+	left := (x.ttl - time.Since(x.start)).Truncate(time.Millisecond)
+	if left < time.Millisecond {
+		return
+	}
+	g.mu.Lock()
+	if g.release.begun {
+		g.mu.Unlock()
+		return
+	}
+	places := g.train.Take(lane.Follow, x.timeout, func(node int) bool { return x.empty[node] })
+	clear(x.empty)
+	g.mu.Unlock()
+	c := g.call(OpAcquire, script.Acquire, left)
+	c.until = x.start.Add(x.ttl)
+	g.send(ctx, &c, places, func(node int, v vote) {
+		if v.kind == granted {
+			g.hold(node, x.start, x.timeout)
+		}
+	})
+}

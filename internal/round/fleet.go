@@ -1,0 +1,300 @@
+// Package round sends commands to all nodes at once and says, as early as the
+// votes allow, what came of it.
+//
+// go-redis obeys a context's deadline in the middle of a command only if it is
+// told to, and a cancellation never; with its default options a command can
+// come back after 20 s. So every node call runs on a goroutine of its own, and
+// nobody waits for more votes than the outcome needs. A call that is still
+// under way keeps its place in its lane, and what it brings late is dealt with
+// by the command that follows it there.
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// A Client runs a command on one node.
+type Client interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// An Op is what a command does on a node.
+type Op string
+
+// Ops.
+const (
+	OpAcquire Op = "acquire"
+	OpExtend  Op = "extend"
+	OpRelease Op = "release"
+)
+
+// A Failure is a node that failed to answer a command.
+type Failure struct {
+	Node int // position in the fleet, from 0
+	Op   Op
+	Err  error
+}
+
+// A Fleet is the nodes of one Locker. It is safe for concurrent use.
+type Fleet struct {
+	clients []Client
+	lanes   *lane.Table
+	report  func(ctx context.Context, f Failure)
+	timers  sync.Pool // of *time.Timer, stopped: a round needs one each, at three allocations
+}
+
+func (f *Fleet) startTimer(d time.Duration) *time.Timer {
+	if t, ok := f.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (f *Fleet) stopTimer(t *time.Timer) {
+	t.Stop()
+	f.timers.Put(t)
+}
+
+// NewFleet returns a fleet of the nodes behind clients. It calls report, if
+// that is not nil, once for each command that failed on a node; ctx has the
+// values of the caller's context and is never done.
+func NewFleet(clients []Client, report func(ctx context.Context, f Failure)) *Fleet {
+	return &Fleet{clients: clients, lanes: lane.NewTable(len(clients)), report: report}
+}
+
+// Size returns the number of nodes.
+func (f *Fleet) Size() int { return len(f.clients) }
+
+// Quorum returns how many nodes make a majority.
+func (f *Fleet) Quorum() int { return quorum.Size(len(f.clients)) }
+
+// Open returns how many node calls are under way or wait for their turn.
+func (f *Fleet) Open() int { return f.lanes.Open() }
+
+// Idle returns a channel that is closed once no node call is open.
+func (f *Fleet) Idle() <-chan struct{} { return f.lanes.Idle() }
+
+// A call is one command for a number of nodes. Its arguments are built once and
+// shared by all of them; clients only read them.
+type call struct {
+	op     Op
+	script *script.Script
+	args   []any
+	value  string
+	// once keeps go-redis from sending the command again by itself. A release
+	// whose reply was lost would find the value gone, and nobody could tell
+	// that from a lock that somebody took away.
+	once bool
+	// until is when the command has lost its purpose; zero means never.
+	until time.Time
+}
+
+// A vote is what one node made of a command.
+type vote struct {
+	kind kind
+	mark string        // of a refusal: names the holder's value
+	left time.Duration // of a refusal: how long the holder's key lasts; negative if it has no expiry
+	err  error         // of a failure
+	late bool          // of a release: an earlier copy of it may have been applied
+}
+
+type kind uint8
+
+const (
+	none     kind = iota
+	failed        // no answer, or an error
+	granted       // acquire: the value is there
+	refused       // acquire: another value is there
+	extended      // extend: the value was there and lasts as long as asked
+	gone          // extend: nothing is there
+	taken         // extend: another value is there
+	removed       // release: the value was there
+	notOurs       // release: it was not
+	skipped       // dropped before it was sent, or nothing to do
+)
+
+// send starts a goroutine for each node that has a place and returns. Each
+// waits for its turn, calls the node and files the vote. Nodes without a place
+// vote at once, except those that were not asked. Nobody waits for the group:
+// the lane table counts the goroutines through their places.
+func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file func(node int, v vote)) {
+	f, values := g.fleet, context.WithoutCancel(ctx)
+	for i := range places {
+		p := &places[i]
+		if !p.Taken() {
+			if v := f.absent(values, c.op, i, p); v.kind != none {
+				file(i, v)
+			}
+			continue
+		}
+		g.calls.Go(func() error {
+			v := f.visit(values, c, i, p)
+			file(i, v)
+			return v.err
+		})
+	}
+}
+
+// absent returns the vote of a node that was given no place.
+func (f *Fleet) absent(ctx context.Context, op Op, node int, p *lane.Place) vote {
+	switch p.Reason() {
+	case lane.Behind:
+		return f.fail(ctx, op, node, errBehind)
+	case lane.Full:
+		return f.fail(ctx, op, node, &silentError{p.SilentFor(), true})
+	case lane.Unneeded:
+		return vote{kind: skipped}
+	default: // lane.Unwanted
+		return vote{}
+	}
+}
+
+func (f *Fleet) fail(ctx context.Context, op Op, node int, err error) vote {
+	if f.report != nil {
+		f.report(ctx, Failure{node, op, err})
+	}
+	return vote{kind: failed, err: err}
+}
+
+// visit waits for the command's turn at a node, calls it and gives the place up.
+func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place) vote {
+	if !p.Wait() {
+		return vote{kind: skipped}
+	}
+	if !c.until.IsZero() && !time.Now().Before(c.until) {
+		p.Done(false)
+		return vote{kind: skipped}
+	}
+	reply, err := f.call(ctx, c, node)
+	again := err != nil && c.once
+	if again {
+		// The one repeat of a command that go-redis does not repeat.
+		reply, err = f.call(ctx, c, node)
+	}
+	p.Done(err == nil || isReply(err))
+	v := vote{late: again}
+	if err == nil {
+		err = v.read(c.op, reply)
+	}
+	if err != nil {
+		return f.fail(ctx, c.op, node, c.redact(err))
+	}
+	return v
+}
+
+// redact returns err without the lock's value in its text: Redis quotes the
+// arguments of a command it does not know.
+func (c *call) redact(err error) error {
+	if text := err.Error(); strings.Contains(text, c.value) {
+		return errors.New(strings.ReplaceAll(text, c.value, "[value]"))
+	}
+	return err
+}
+
+// call runs the script on a node, by its name and, where the node does not
+// know it, by its source.
+func (f *Fleet) call(ctx context.Context, c *call, node int) (any, error) {
+	reply, err := process(ctx, f.clients[node], c.args, c.once)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		return process(ctx, f.clients[node], c.script.Eval(c.args), c.once)
+	}
+	return reply, err
+}
+
+// process runs one command. Its result is what the command says and what
+// Process says together: an AutoPipeliner of the deferred kind returns from
+// Process before anything is sent, and reading the command waits for it.
+func process(ctx context.Context, client Client, args []any, once bool) (any, error) {
+	cmd := redis.NewCmd(ctx, args...)
+	var cmder redis.Cmder = cmd
+	if once {
+		cmder = onceCmd{cmd}
+	}
+	if err := client.Process(ctx, cmder); err != nil {
+		return nil, err
+	}
+	return cmd.Result()
+}
+
+// A onceCmd is a command that go-redis does not send again.
+type onceCmd struct{ *redis.Cmd }
+
+func (onceCmd) NoRetry() bool { return true }
+
+// isReply reports whether err came from the node and not from the way to it.
+func isReply(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+// read turns a script's reply into a vote.
+func (v *vote) read(op Op, reply any) error {
+	switch n, _ := reply.(int64); {
+	case op == OpAcquire && n == 1:
+		v.kind = granted
+	case op == OpAcquire:
+		return v.readRefusal(reply)
+	case op == OpExtend && n == 1:
+		v.kind = extended
+	case op == OpExtend && n == -1:
+		v.kind = gone
+	case op == OpExtend && n == -2:
+		v.kind = taken
+	case op == OpRelease && n == 1:
+		v.kind = removed
+	case op == OpRelease && n == -1:
+		v.kind = notOurs
+	default:
+		return unexpected(reply)
+	}
+	return nil
+}
+
+func (v *vote) readRefusal(reply any) error {
+	fields, _ := reply.([]any)
+	if len(fields) != 2 {
+		return unexpected(reply)
+	}
+	left, ok := fields[0].(int64)
+	mark, isString := fields[1].(string)
+	if !ok || !isString {
+		return unexpected(reply)
+	}
+	v.kind, v.mark, v.left = refused, mark, time.Duration(left)*time.Millisecond
+	return nil
+}
+
+func unexpected(reply any) error {
+	if reply == nil {
+		return errors.New("no reply was set: is the client a pipeline, or a stub?")
+	}
+	return fmt.Errorf("unexpected reply of type %T", reply)
+}
+
+var errBehind = errors.New("no answer yet to an earlier command of this lock")
+
+// A silentError says that a node did not answer.
+type silentError struct {
+	silent time.Duration
+	full   bool
+}
+
+func (e *silentError) Error() string {
+	if e.full {
+		return fmt.Sprintf("not asked: no answer for %v, and %d calls already wait for one",
+			e.silent.Round(time.Millisecond), lane.Limit)
+	}
+	return fmt.Sprintf("no answer within %v", e.silent.Round(time.Millisecond))
+}
