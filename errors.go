@@ -1,0 +1,231 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The kinds of errors. Compare with [errors.Is]; a [*LockError] has the details.
+var (
+	// ErrNotAcquired reports that Lock tried and did not get the lock. It
+	// always comes with ErrContended or ErrNoQuorum, whichever the last
+	// finished attempt ended with, and with the context's error too if that
+	// ended the wait. If the context ended before any attempt was finished,
+	// only its error stands beside ErrNotAcquired.
+	ErrNotAcquired = errors.New("redlock: not acquired")
+
+	// ErrContended reports that enough nodes answered and somebody else has
+	// the lock, or that the votes of several contenders kept splitting.
+	ErrContended = errors.New("redlock: held by another")
+
+	// ErrNoQuorum reports that too few nodes answered in time. From Extend it
+	// means that the outcome is unknown and the lock valid until
+	// [Lock.Until]; from Unlock, that the lock ends by itself after its TTL.
+	ErrNoQuorum = errors.New("redlock: too few nodes answered")
+
+	// ErrLockLost reports that the lock expired, or that its value was taken
+	// or wiped on so many nodes that it does not stand on a majority any more.
+	ErrLockLost = errors.New("redlock: lock lost")
+
+	// ErrUnlocked reports the use of a lock after its Unlock.
+	ErrUnlocked = errors.New("redlock: already unlocked")
+
+	// ErrShutdown reports that the Locker is shut down.
+	ErrShutdown = errors.New("redlock: locker is shut down")
+
+	// ErrInvalidArgument reports an argument or an option that cannot be
+	// used. Nothing was sent to any node.
+	ErrInvalidArgument = errors.New("redlock: invalid argument")
+)
+
+// Values of LockError.Op.
+const (
+	OpLock   = "lock"   // Lock, TryLock and With
+	OpExtend = "extend" // Lock.Extend
+	OpUnlock = "unlock" // Lock.Unlock
+	OpHold   = "hold"   // a lock that ended while it was held; the cause of its context
+)
+
+// A LockError reports an operation that fewer nodes agreed to than needed, or
+// the end of a lock. It matches, by [errors.Is], each of the kinds it stands
+// for. Its text never contains the lock's value.
+type LockError struct {
+	Op         string        // OpLock, OpExtend, OpUnlock or OpHold
+	Resources  []string      // what was to be locked
+	Attempts   int           // rounds that were begun; 0 if nothing was sent
+	Agreed     int           // nodes that agreed in the last finished round
+	Quorum     int           // nodes that had to
+	RetryAfter time.Duration // when a majority may be free again; 0 if unknown
+	Nodes      []*NodeError  // nodes that failed in the last finished round, in node order
+
+	kinds  []error // the sentinels it stands for
+	detail string  // what the kind alone does not say
+	cause  error   // the error of the caller's context, if that ended the call
+}
+
+// Error returns one line that names the operation, the resource, what is known
+// of the votes, and each failing node with its reason.
+func (e *LockError) Error() string {
+	var b strings.Builder
+	b.WriteString("redlock: " + e.Op)
+	for i, resource := range e.Resources {
+		if i == maxNamed {
+			fmt.Fprintf(&b, " and %d more", len(e.Resources)-i)
+			break
+		}
+		b.WriteString(" " + quote(resource))
+	}
+	b.WriteString(": " + e.reason())
+	if e.Attempts > 0 {
+		fmt.Fprintf(&b, ": %d of %d required nodes agreed", e.Agreed, e.Quorum)
+		if e.Attempts > 1 {
+			fmt.Fprintf(&b, " after %d attempts", e.Attempts)
+		}
+	}
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, ", free in %v at the latest unless extended", e.RetryAfter.Round(time.Millisecond))
+	}
+	for _, n := range e.Nodes {
+		b.WriteString("; " + n.text())
+	}
+	return b.String()
+}
+
+// Bounds of what an error's text quotes of the user's names.
+const (
+	maxNamed  = 4
+	maxQuoted = 100
+)
+
+func quote(resource string) string {
+	if len(resource) > maxQuoted {
+		return fmt.Sprintf("%q… (%d bytes)", resource[:maxQuoted], len(resource))
+	}
+	return fmt.Sprintf("%q", resource)
+}
+
+func (e *LockError) reason() string {
+	text := "failed"
+	for _, kind := range e.kinds {
+		if kind != ErrNotAcquired { //nolint:errorlint // kinds are the sentinels themselves
+			text = strings.TrimPrefix(kind.Error(), "redlock: ")
+			break
+		}
+	}
+	if e.detail != "" {
+		text += ": " + e.detail
+	}
+	switch {
+	case e.cause == nil:
+		return text
+	case text == "failed":
+		return e.cause.Error()
+	default:
+		return e.cause.Error() + ", last seen: " + text
+	}
+}
+
+// Is reports whether target is one of the kinds the error stands for.
+func (e *LockError) Is(target error) bool {
+	return slices.Contains(e.kinds, target)
+}
+
+// Unwrap returns the context's error, if that ended the call, and the errors
+// of the nodes.
+func (e *LockError) Unwrap() []error {
+	all := make([]error, 0, 1+len(e.Nodes))
+	if e.cause != nil {
+		all = append(all, e.cause)
+	}
+	for _, n := range e.Nodes {
+		all = append(all, n)
+	}
+	return all
+}
+
+// ErrorType returns a short constant name of the error for telemetry, one of
+// "canceled", "deadline_exceeded", "lock_lost", "unlocked", "shutdown",
+// "contended", "no_quorum" and "_OTHER".
+func (e *LockError) ErrorType() string {
+	switch {
+	case errors.Is(e.cause, context.DeadlineExceeded):
+		return "deadline_exceeded"
+	case e.cause != nil:
+		return "canceled"
+	}
+	for _, t := range errorTypes {
+		if e.Is(t.kind) {
+			return t.name
+		}
+	}
+	return "_OTHER"
+}
+
+var errorTypes = []struct {
+	kind error
+	name string
+}{
+	{ErrLockLost, "lock_lost"},
+	{ErrUnlocked, "unlocked"},
+	{ErrShutdown, "shutdown"},
+	{ErrContended, "contended"},
+	{ErrNoQuorum, "no_quorum"},
+}
+
+// Values of NodeError.Op.
+const (
+	NodeAcquire = "acquire"
+	NodeExtend  = "extend"
+	NodeRelease = "release"
+)
+
+// A NodeError reports that one node failed to answer one command.
+type NodeError struct {
+	Node int    // position among the clients given to New, from 0
+	Addr string // host:port; several, joined by commas, for a Cluster or a Ring; empty if the client does not tell
+	Op   string // NodeAcquire, NodeExtend or NodeRelease
+	Err  error
+}
+
+// Error names the node, the command and the reason.
+func (e *NodeError) Error() string { return "redlock: " + e.text() }
+
+func (e *NodeError) text() string {
+	if e.Addr == "" {
+		return fmt.Sprintf("node %d: %s: %v", e.Node, e.Op, e.Err)
+	}
+	return fmt.Sprintf("node %d (%s): %s: %v", e.Node, e.Addr, e.Op, e.Err)
+}
+
+// Unwrap returns Err, unless that matches an error of package context: a
+// network time-out of the node's own does, and would read as if the caller's
+// context had ended. It is still in Err and in the text.
+func (e *NodeError) Unwrap() error {
+	if errors.Is(e.Err, context.DeadlineExceeded) || errors.Is(e.Err, context.Canceled) {
+		return nil
+	}
+	return e.Err
+}
+
+// ErrorType returns "node_error".
+func (e *NodeError) ErrorType() string { return "node_error" }
+
+// invalid returns an error that matches ErrInvalidArgument and says what and why.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidArgument, fmt.Sprintf(format, args...))
+}
+
+// ended returns the error of a context that is done. A cause that its owner gave
+// is in the text only: it says why the context ended, and must not be taken for
+// what became of this lock.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, cause.Error())
+}

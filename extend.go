@@ -1,0 +1,179 @@
+package redlock
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/round"
+)
+
+// Extend sets the TTL anew, to ttl from now on; it never adds to it. With a ttl
+// smaller than what is left, the lock is valid for that long only, while the
+// keys on the nodes last as long as before. ttl is cut to whole milliseconds.
+//
+// A round that found no majority is repeated by the lock's retry schedule (see
+// [WithRetry]) while the lock is valid. ctx bounds the waiting only. Calls for
+// the same lock run one after the other.
+//
+// The error matches [ErrLockLost] if the lock is over or is found gone from so
+// many nodes that it does not stand on a majority: that is final, and what is
+// left of it is removed in the background. It matches [ErrNoQuorum], and ctx's
+// error too if ctx ended the wait, if the outcome is unknown: the lock is then
+// valid until [Lock.Until], which is not later than before. It matches
+// [ErrUnlocked] after Unlock, and [ErrInvalidArgument] for a ttl that Lock would
+// not take.
+func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
+	if ctx == nil {
+		return invalid("nil context")
+	}
+	if k.zero() {
+		return k.fail(OpExtend, ErrUnlocked, "")
+	}
+	ttl, err := checkTTL(ttl, k.locker.config.drift)
+	if err != nil {
+		return err
+	}
+	t, err := k.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { <-t.taken }()
+	x := extension{lock: k, over: t.over, ttl: ttl, drift: quorum.Drift(ttl, k.locker.config.drift)}
+	return x.run(ctx)
+}
+
+// A turn lets one Extend of a lock run at a time.
+type turn struct {
+	taken chan struct{}
+	over  chan struct{} // closed when the lock ends
+}
+
+// takeTurn waits until no other Extend of the lock is running.
+func (k *Lock) takeTurn(ctx context.Context) (*turn, error) {
+	k.mu.Lock()
+	if k.turn == nil {
+		k.turn = &turn{taken: make(chan struct{}, 1), over: make(chan struct{})}
+		if k.over != nil {
+			close(k.turn.over)
+		}
+	}
+	t := k.turn
+	k.mu.Unlock()
+	if ctx.Err() == nil {
+		select {
+		case t.taken <- struct{}{}:
+			return t, nil
+		case <-t.over:
+			return nil, k.notHeld()
+		case <-ctx.Done():
+		}
+	}
+	return nil, k.failed(OpExtend, 0, round.Result{}, ended(ctx), ErrNoQuorum)
+}
+
+// notHeld returns the error of an Extend that found the lock over.
+func (k *Lock) notHeld() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.fail(OpExtend, k.over, k.detail)
+}
+
+// renew replaces the lease if the lock is still held and valid, under the old
+// lease and the new one. If not, the lock is over.
+func (k *Lock) renew(ctx context.Context, next lease) bool {
+	k.mu.Lock()
+	now := k.now()
+	if k.over == nil && k.lease.left(now) > 0 && next.left(now) > 0 {
+		k.lease = next
+		k.timer.Reset(min(next.left(now), slice))
+		k.mu.Unlock()
+		return true
+	}
+	k.mu.Unlock()
+	k.lose(ctx, expired)
+	return false
+}
+
+// shorten takes the lease that an extension of unknown outcome asked for, if
+// it ends earlier than the present one.
+func (k *Lock) shorten(next lease) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := k.now(); k.over == nil && next.left(now) < k.lease.left(now) {
+		k.lease = next
+		k.timer.Reset(min(next.left(now), slice))
+	}
+}
+
+// lose ends the lock and removes in the background what is left of it.
+func (k *Lock) lose(ctx context.Context, detail string) {
+	k.end(ErrLockLost, detail, func() { k.grant.Release(ctx, k.timeout()) })
+}
+
+// An extension is one call of Extend.
+type extension struct {
+	lock  *Lock
+	over  <-chan struct{}
+	ttl   time.Duration
+	drift time.Duration
+}
+
+func (x *extension) run(ctx context.Context) error {
+	k := x.lock
+	rounds := k.grant.NewExtension()
+	for n := 1; ; n++ {
+		next := lease{k.now(), x.ttl, x.drift}
+		res := rounds.Round(ctx, x.ttl, round.Limits{
+			Timeout: k.call.timeout(x.ttl), Wait: k.left(), Stop: x.over,
+		})
+		switch res.Outcome {
+		case quorum.Extended:
+			if !k.renew(ctx, next) {
+				return k.notHeld()
+			}
+			rounds.Commit(ctx)
+			return nil
+		case quorum.Lost:
+			k.lose(ctx, fmt.Sprintf("its value was gone from more than %d of %d nodes",
+				quorum.Spare(k.locker.fleet.Size()), k.locker.fleet.Size()))
+			return k.notHeld()
+		case quorum.Released:
+			return k.notHeld()
+		default: // unknown, or interrupted
+		}
+		k.shorten(next)
+		if err := x.pause(ctx, n, res); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits before the next round, or returns the error of the call if there
+// is to be none.
+func (x *extension) pause(ctx context.Context, rounds int, res round.Result) error {
+	k := x.lock
+	left := k.left()
+	if left <= 0 {
+		k.lose(ctx, expired)
+		return k.notHeld()
+	}
+	wait := quorum.Delay(k.call.delay, k.call.jitter, random())
+	switch {
+	case ctx.Err() != nil:
+		return k.failed(OpExtend, rounds, res, ended(ctx), ErrNoQuorum)
+	case wait >= left, k.call.retries != Forever && rounds > k.call.retries:
+		return k.failed(OpExtend, rounds, res, nil, ErrNoQuorum)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-x.over:
+		return k.notHeld()
+	case <-ctx.Done():
+		return k.failed(OpExtend, rounds, res, ended(ctx), ErrNoQuorum)
+	}
+}

@@ -1,0 +1,286 @@
+// Package redlock provides mutual exclusion across processes using a majority
+// of independent Redis nodes: the Redlock algorithm.
+//
+// A lock is a lease: it ends by itself after its TTL. A process that stalls
+// after it last looked at its lock may still be running when another one
+// acquires it, so protect the resource itself, for example by checking a
+// fencing token there, when overlap must be impossible. Nodes that forget
+// forget locks: a node that restarts empty can let a second holder in if a lock
+// stood on a bare majority, unless it writes every command to disk before it
+// answers (appendonly yes, appendfsync always) or is kept away for the longest
+// TTL after a restart. A single Sentinel group or Cluster can lose a lock when
+// it fails over, and a Ring when it re-hashes. The clocks of nodes and clients
+// are expected to run at about the same rate; they need not agree.
+//
+// Most programs only need [New] and [Locker.With]:
+//
+//	locker, err := redlock.New([]*redis.Client{client})
+//	…
+//	err = locker.With(ctx, "invoice:42", 10*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
+//		return charge(ctx) // ctx ends the moment the lock can no longer be trusted
+//	}, nil)
+//
+// [Locker.Lock], [Locker.TryLock], [Lock.Extend] and [Lock.Unlock] do the same
+// by hand.
+package redlock
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/clock"
+	"github.com/b0401464/redlock/internal/round"
+)
+
+// A Client runs commands on one independent Redis deployment: a standalone
+// server, a Sentinel-managed group or a Cluster. Every go-redis client is one;
+// so is anything that processes commands as they do.
+type Client interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// A Locker grants locks on the nodes it was made with. It is made by [New],
+// safe for concurrent use, and must not be copied.
+type Locker struct {
+	_ noCopy
+
+	fleet  *round.Fleet
+	addrs  []string
+	config config
+	clock  clock.Clock
+
+	closing chan struct{} // closed by the first Shutdown
+
+	mu     sync.Mutex
+	closed bool
+	busy   int           // calls that may still take a lock, and locks held
+	held   int           // of them, locks held
+	idle   chan struct{} // closed when busy falls to 0, if somebody waits for that
+}
+
+// noCopy makes go vet complain about a copy.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// New returns a Locker that grants locks on a majority of the nodes behind
+// clients, one client per node. It sends nothing. Use 1, 3 or 5 nodes that fail
+// independently; an even number works and tolerates no more failures than the
+// odd one below it. The clients stay the caller's: no method of Locker closes
+// them.
+//
+// The error matches [ErrInvalidArgument] if there are no clients, if one is nil
+// or only queues commands (a redis.Pipeliner), if two are the same or have
+// options that name the same address and database (that node would vote twice),
+// or if an option is out of range.
+func New[C Client](clients []C, opts ...Option) (*Locker, error) {
+	nodes := make([]round.Client, len(clients))
+	for i, c := range clients {
+		if round.IsNil(c) {
+			return nil, invalid("client %d is nil", i)
+		}
+		nodes[i] = c
+	}
+	return newLocker(nodes, opts)
+}
+
+func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
+	if len(nodes) == 0 {
+		return nil, invalid("no clients")
+	}
+	l := &Locker{addrs: make([]string, len(nodes)), closing: make(chan struct{})}
+	for i, c := range nodes {
+		if _, queues := c.(redis.Pipeliner); queues {
+			return nil, invalid("client %d is a pipeline: it only queues commands", i)
+		}
+		l.addrs[i] = round.Addr(round.Endpoints(c))
+		for j, other := range nodes[:i] {
+			if round.Same(c, other) {
+				return nil, invalid("clients %d and %d are the same node (%s): it would vote twice", j, i, l.addrs[i])
+			}
+		}
+	}
+	var err error
+	if l.config, err = newConfig(opts); err != nil {
+		return nil, err
+	}
+	var report func(context.Context, round.Failure)
+	if handler := l.config.onError; handler != nil {
+		report = func(ctx context.Context, f round.Failure) { handler(ctx, l.nodeError(f)) }
+	}
+	l.fleet = round.NewFleet(nodes, report)
+	return l, nil
+}
+
+// Lock locks resource for ttl, retrying until it succeeds, ctx is done or the
+// retry policy gives up; see [WithRetry] and [WithMaxWait]. The key on the
+// nodes is resource as it is. ttl is cut to whole milliseconds and counts from
+// the beginning of the successful attempt; [Lock.Until] tells until when the
+// lock is valid.
+//
+// ctx bounds the waiting only; the returned Lock does not depend on it. When
+// ctx is cancelled, Lock returns at once and what was granted is released in
+// the background.
+//
+// The error matches [ErrNotAcquired] and one of [ErrContended] and
+// [ErrNoQuorum], and ctx's error too if ctx ended the wait; it is a
+// [*LockError]. It matches only [ErrInvalidArgument] for an empty resource, a
+// ttl under 1 ms or not above its drift, or a bad option, and only
+// [ErrShutdown] after [Locker.Shutdown].
+func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
+	r, err := l.newRequest(ctx, resource, ttl, opts)
+	if err != nil {
+		return nil, err
+	}
+	return r.run(ctx)
+}
+
+// TryLock is like [Locker.Lock] with one attempt only, whatever the retry
+// options say. Its error matches [ErrContended] if somebody else has the lock.
+// There is no way to ask whether a resource is locked that would not be
+// outdated when the answer arrives.
+func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
+	r, err := l.newRequest(ctx, resource, ttl, opts)
+	if err != nil {
+		return nil, err
+	}
+	r.call.retries = 0
+	return r.run(ctx)
+}
+
+// Shutdown makes new calls fail with [ErrShutdown], and callers that are still
+// waiting for a lock too, at once. Held locks stay usable. Shutdown returns nil
+// once all of them are unlocked or over and no node call is under way, or the
+// context's error, with what is left, if ctx ends first; nothing is released
+// under a holder. It may be called again. The clients stay open.
+func (l *Locker) Shutdown(ctx context.Context) error {
+	if l == nil || l.fleet == nil {
+		return invalid("Locker was not made by New")
+	}
+	if ctx == nil {
+		return invalid("nil context")
+	}
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.closing)
+	}
+	l.mu.Unlock()
+	for {
+		select {
+		case <-l.quiet():
+		case <-ctx.Done():
+			return l.unfinished(ctx)
+		}
+		select {
+		case <-l.fleet.Idle():
+		case <-ctx.Done():
+			return l.unfinished(ctx)
+		}
+		if l.finished() {
+			return nil
+		}
+	}
+}
+
+// stopped reports whether the Locker is being shut down.
+func (l *Locker) stopped() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// quiet returns a channel that is closed once no call and no lock is left.
+func (l *Locker) quiet() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.idle == nil {
+		l.idle = make(chan struct{})
+	}
+	idle := l.idle
+	l.settle()
+	return idle
+}
+
+func (l *Locker) settle() {
+	if l.busy == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+}
+
+func (l *Locker) finished() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy == 0 && l.fleet.Open() == 0
+}
+
+func (l *Locker) unfinished(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Errorf("redlock: shutdown: %d locks held, %d calls waiting, %d node calls under way: %w",
+		l.held, l.busy-l.held, l.fleet.Open(), ended(ctx))
+}
+
+// enter counts a call that may take a lock; it reports false after Shutdown.
+func (l *Locker) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.busy++
+	return true
+}
+
+// leave ends what enter began. If the call has got a lock, that is counted
+// from here on, unless the Locker was shut down meanwhile.
+func (l *Locker) leave(locked bool) (kept bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if locked && !l.closed {
+		l.held++
+		return true
+	}
+	l.busy--
+	l.settle()
+	return false
+}
+
+// letGo counts a lock that is over.
+func (l *Locker) letGo() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held--
+	l.busy--
+	l.settle()
+}
+
+// newValue returns the random value of an attempt.
+func newValue() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
+}
+
+func (l *Locker) nodeError(f round.Failure) *NodeError {
+	return &NodeError{Node: f.Node, Addr: l.addrs[f.Node], Op: string(f.Op), Err: f.Err}
+}
+
+func (l *Locker) nodeErrors(failures []round.Failure) []*NodeError {
+	var all []*NodeError
+	for _, f := range failures {
+		all = append(all, l.nodeError(f))
+	}
+	return all
+}
