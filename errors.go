@@ -60,11 +60,12 @@ type LockError struct {
 	Agreed     int           // nodes that agreed in the last finished round
 	Quorum     int           // nodes that had to
 	RetryAfter time.Duration // when a majority may be free again; 0 if unknown
-	Nodes      []*NodeError  // nodes that failed in the last finished round, in node order
+	Nodes      []*NodeError  // nodes that had failed when the last finished round was decided, in node order
 
 	kinds  []error // the sentinels it stands for
 	detail string  // what the kind alone does not say
 	cause  error   // the error of the caller's context, if that ended the call
+	lock   *Lock   // the lock that ended, if Op is OpHold
 }
 
 // Error returns one line that names the operation, the resource, what is known

@@ -59,9 +59,12 @@ func (k *Lock) takeTurn(ctx context.Context) (*turn, error) {
 			close(k.turn.over)
 		}
 	}
-	t := k.turn
+	t, over := k.turn, k.over != nil
 	k.mu.Unlock()
-	if ctx.Err() == nil {
+	switch {
+	case over:
+		return nil, k.notHeld()
+	case ctx.Err() == nil:
 		select {
 		case t.taken <- struct{}{}:
 			return t, nil
@@ -112,6 +115,40 @@ func (k *Lock) lose(ctx context.Context, detail string) {
 	k.end(ErrLockLost, detail, func() { k.grant.Release(ctx, k.timeout()) })
 }
 
+// loseMajority ends a lock whose value is gone from too many nodes.
+func (k *Lock) loseMajority(ctx context.Context) {
+	n := k.locker.fleet.Size()
+	k.lose(ctx, fmt.Sprintf("its value was gone from more than %d of %d nodes", quorum.Spare(n), n))
+}
+
+// confirm makes a node count that has the value since a moment ago: if the
+// others still have it now, there was no gap. It is what an extension to the
+// present end of the lock finds out. It runs on the goroutine of a node call,
+// and ends with the lock at the latest.
+func (k *Lock) confirm(ctx context.Context) {
+	if !k.confirming.CompareAndSwap(false, true) {
+		return // one that has not begun will see this node too
+	}
+	t, err := k.takeTurn(ctx)
+	k.confirming.Store(false)
+	if err != nil {
+		return
+	}
+	defer func() { <-t.taken }()
+	left := k.left()
+	if left < time.Millisecond {
+		return
+	}
+	rounds := k.grant.NewExtension()
+	switch rounds.Round(ctx, left, round.Limits{Timeout: k.timeout(), Wait: left, Stop: t.over}).Outcome {
+	case quorum.Extended:
+		rounds.Commit()
+	case quorum.Lost:
+		k.loseMajority(ctx)
+	default: // the next extension will tell
+	}
+}
+
 // An extension is one call of Extend.
 type extension struct {
 	lock  *Lock
@@ -133,11 +170,11 @@ func (x *extension) run(ctx context.Context) error {
 			if !k.renew(ctx, next) {
 				return k.notHeld()
 			}
-			rounds.Commit(ctx)
+			rounds.Commit()
+			rounds.Arm(ctx)
 			return nil
 		case quorum.Lost:
-			k.lose(ctx, fmt.Sprintf("its value was gone from more than %d of %d nodes",
-				quorum.Spare(k.locker.fleet.Size()), k.locker.fleet.Size()))
+			k.loseMajority(ctx)
 			return k.notHeld()
 		case quorum.Released:
 			return k.notHeld()

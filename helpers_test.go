@@ -1,17 +1,22 @@
 package redlock_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -40,6 +45,16 @@ type node struct {
 	frozen chan struct{} // closed when the node goes on; nil if it is not frozen
 	delay  time.Duration
 	down   bool
+	conns  []net.Conn
+	sent   int
+	hook   func()
+}
+
+// onSend has f called before each request is sent.
+func (n *node) onSend(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hook = f
 }
 
 // newNodes returns in-memory nodes whose key expiry follows the fake clock of
@@ -62,6 +77,7 @@ func newNode(t *testing.T, i int) *node {
 		// A literal IP, another one per node: a host name kills the bubble.
 		Addr:                     fmt.Sprintf("127.0.0.%d:6379", i+1),
 		Dialer:                   n.dial,
+		PoolSize:                 5000, // waiting for a connection uses timers that go-redis shares between bubbles
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() {
@@ -83,10 +99,20 @@ func (n *node) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.mu.Lock()
+	n.conns = append(n.conns, c)
+	n.mu.Unlock()
 	return &slowConn{Conn: c, node: n}, ctx.Err()
 }
 
-var errRefused = fmt.Errorf("connection refused")
+var errRefused = errors.New("connection refused")
+
+// commands returns how many scripts the node was sent by name.
+func (n *node) commands() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sent
+}
 
 // freeze makes the node's replies wait until thaw, as SIGSTOP would.
 func (n *node) freeze() {
@@ -116,9 +142,20 @@ func (n *node) slow(d time.Duration) {
 // stop makes the node refuse connections and drop the ones it has.
 func (n *node) stop() {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.down = true
-	n.mu.Unlock()
-	n.Server().Close()
+	for _, c := range n.conns {
+		_ = c.Close()
+	}
+	n.conns = nil
+}
+
+// restart brings a stopped node back, empty.
+func (n *node) restart() {
+	n.FlushAll()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.down = false
 }
 
 // A slowConn is a client's connection to a node; it holds the requests back
@@ -128,7 +165,6 @@ type slowConn struct {
 	net.Conn
 	node     *node
 	mu       sync.Mutex
-	pending  bool
 	deadline time.Time
 	held     [][]byte
 }
@@ -144,14 +180,26 @@ func (c *slowConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.deadline = t
 	c.mu.Unlock()
-	return c.Conn.SetReadDeadline(t)
+	return asTCP(c.Conn.SetReadDeadline(t))
+}
+
+func (c *slowConn) SetWriteDeadline(t time.Time) error {
+	return asTCP(c.Conn.SetWriteDeadline(t))
+}
+
+// asTCP returns what a closed TCP connection says for what a closed pipe says.
+func asTCP(err error) error {
+	if errors.Is(err, io.ErrClosedPipe) {
+		return io.EOF
+	}
+	return err
 }
 
 func (c *slowConn) SetDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.deadline = t
 	c.mu.Unlock()
-	return c.Conn.SetDeadline(t)
+	return asTCP(c.Conn.SetDeadline(t))
 }
 
 // Read lets the requests through once the node is up to them, then reads.
@@ -159,7 +207,8 @@ func (c *slowConn) Read(b []byte) (int, error) {
 	if err := c.hold(); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b)
+	return n, asTCP(err)
 }
 
 func (c *slowConn) hold() error {
@@ -172,7 +221,14 @@ func (c *slowConn) hold() error {
 	}
 	c.node.mu.Lock()
 	frozen, delay := c.node.frozen, c.node.delay
+	for _, b := range held {
+		c.node.sent += bytes.Count(b, []byte("evalsha"))
+	}
+	hook := c.node.hook
 	c.node.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	timeout := make(<-chan time.Time)
 	if !deadline.IsZero() {
 		timer := time.NewTimer(time.Until(deadline))
@@ -189,10 +245,21 @@ func (c *slowConn) hold() error {
 	time.Sleep(delay)
 	for _, b := range held {
 		if _, err := c.Conn.Write(b); err != nil {
-			return err
+			return asTCP(err)
 		}
 	}
 	return nil
+}
+
+// warmUp has l open its connections and load its scripts, so that a command
+// takes one exchange from then on.
+func warmUp(t *testing.T, l *redlock.Locker) {
+	t.Helper()
+	k, err := l.Lock(t.Context(), "warm up", time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, k.Extend(t.Context(), time.Hour))
+	require.NoError(t, k.Unlock(t.Context()))
+	synctest.Wait()
 }
 
 func clients(nodes []*node) []*redis.Client {
@@ -207,5 +274,7 @@ func newLocker(t *testing.T, nodes []*node, opts ...redlock.Option) *redlock.Loc
 	t.Helper()
 	l, err := redlock.New(clients(nodes), opts...)
 	require.NoError(t, err)
+	// Whatever is under way ends, in virtual time: nothing may be left.
+	t.Cleanup(func() { assert.NoError(t, l.Shutdown(context.Background())) })
 	return l
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/b0401464/redlock/internal/clock"
@@ -27,6 +28,8 @@ type Lock struct {
 	detail   string // more about that
 	contexts map[*context.CancelCauseFunc]struct{}
 	turn     *turn // made by the first Extend
+
+	confirming atomic.Bool // a confirm waits for its turn
 }
 
 // A lease is how long a lock is valid: ttl less drift, from the moment just
@@ -245,7 +248,7 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	if wave == nil {
 		release()
 	}
-	res := wave.Wait(ctx)
+	res := wave.Wait(k.outlive(ctx))
 	switch res.Outcome {
 	case quorum.Released:
 		return nil
@@ -256,6 +259,15 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	default:
 		return k.failed(OpUnlock, 1, res, ended(ctx))
 	}
+}
+
+// outlive returns ctx, or one that is never done if ctx has ended because the
+// lock did: fn of With, for one, may hand its ctx to Unlock.
+func (k *Lock) outlive(ctx context.Context) context.Context {
+	if e, ok := errors.AsType[*LockError](context.Cause(ctx)); ok && e.lock == k {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 func (k *Lock) timeout() time.Duration {
@@ -279,6 +291,9 @@ func (k *Lock) fail(op string, kind error, detail string) *LockError {
 	if !k.zero() {
 		e.Resources = []string{k.resource}
 		e.Quorum = k.locker.fleet.Quorum()
+	}
+	if op == OpHold {
+		e.lock = k
 	}
 	return e
 }

@@ -221,13 +221,12 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 // checkTTL cuts ttl to whole milliseconds and fails if nothing of it would be
 // left after its drift.
 func checkTTL(ttl time.Duration, driftFactor float64) (time.Duration, error) {
-	const hint = "(a bare number is nanoseconds: write 10*time.Second)"
 	if ttl < time.Millisecond {
-		return 0, invalid("ttl %v: want at least 1ms %s", ttl, hint)
+		return 0, invalid("ttl %v: want at least 1ms (a bare number is nanoseconds: write 10*time.Second)", ttl)
 	}
 	ms := ttl.Truncate(time.Millisecond)
 	if drift := quorum.Drift(ms, driftFactor); ms <= drift {
-		return 0, invalid("ttl %v: want more than its drift of %v %s", ttl, drift, hint)
+		return 0, invalid("ttl %v: want more than its drift of %v", ttl, drift)
 	}
 	return ms, nil
 }

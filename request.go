@@ -200,8 +200,10 @@ func (r *request) fail(kind, cause error, more ...error) error {
 }
 
 func (r *request) newLock(grant *round.Grant, start clock.Time) *Lock {
-	return &Lock{
+	k := &Lock{
 		locker: r.locker, resource: r.resource, grant: grant, call: r.call,
 		lease: lease{start: start, ttl: r.ttl, drift: r.drift},
 	}
+	grant.OnFresh(k.confirm)
+	return k
 }

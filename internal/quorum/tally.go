@@ -117,10 +117,12 @@ func (r Release) Outcome(waiting int) Outcome {
 		return Lost
 	case r.Removed >= majority:
 		return Released
+	case r.NotOurs+waiting > spare:
+		return Undecided
+	case answered >= majority:
+		return Released
 	case answered+waiting < majority:
 		return Unanswered
-	case answered >= majority && r.NotOurs+waiting <= spare:
-		return Released
 	}
 	return Undecided
 }

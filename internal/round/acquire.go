@@ -22,7 +22,7 @@ func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Du
 	r := f.newRound(OpAcquire, places, l)
 	g.send(ctx, &g.first, places, func(node int, v vote) {
 		if v.kind == granted {
-			g.hold(node, start, l.Timeout)
+			g.granted(ctx, node, start, l.Timeout)
 		}
 		r.file(node, v)
 	})

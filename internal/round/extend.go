@@ -2,6 +2,7 @@ package round
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/b0401464/redlock/internal/lane"
@@ -12,7 +13,7 @@ import (
 // An Extension is one call to extend a grant. Its rounds add up what they learn.
 type Extension struct {
 	grant *Grant
-	gone  []bool // by node: the value is away there, said in any round
+	gone  []bool // by node: the value is away there, said in any round; under Grant.mu
 	last  *extension
 }
 
@@ -20,12 +21,14 @@ type Extension struct {
 // whenever they come; all of it is under Grant.mu but what never changes.
 type extension struct {
 	grant     *Grant
+	gone      []bool // Extension.gone
 	ttl       time.Duration
 	timeout   time.Duration
 	start     time.Time
 	mine      []bool // by node: the value was there
 	empty     []bool // by node: nothing was there
 	committed bool   // the round was a success
+	arming    bool   // a node that says the value is gone gets it again
 }
 
 // NewExtension begins a call to extend the grant.
@@ -39,7 +42,7 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 	g := e.grant
 	n := g.fleet.Size()
 	x := &extension{
-		grant: g, ttl: ttl, timeout: l.Timeout, start: time.Now(),
+		grant: g, gone: e.gone, ttl: ttl, timeout: l.Timeout, start: time.Now(),
 		mine: make([]bool, n), empty: make([]bool, n),
 	}
 	e.last = x
@@ -49,6 +52,12 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		return Result{Outcome: quorum.Released}
 	}
 	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !e.gone[node] })
+	tally := quorum.Extend{Nodes: n}
+	for _, gone := range e.gone {
+		if gone {
+			tally.Gone++
+		}
+	}
 	g.mu.Unlock()
 	r := g.fleet.newRound(OpExtend, places, l)
 	c := g.call(OpExtend, script.Extend, ttl)
@@ -57,12 +66,6 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		r.file(node, v)
 	})
 
-	tally := quorum.Extend{Nodes: n}
-	for _, gone := range e.gone {
-		if gone {
-			tally.Gone++
-		}
-	}
 	outcome := r.await(ctx, func(node int, v *vote) {
 		switch v.kind {
 		case extended:
@@ -73,7 +76,6 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 			}
 		case gone, taken:
 			tally.Gone++
-			e.gone[node] = true
 		default: // does not count
 		}
 	}, func(waiting, _ int) quorum.Outcome { return tally.Outcome(waiting) })
@@ -92,29 +94,38 @@ func (x *extension) note(ctx context.Context, node int, k kind) {
 		x.mine[node] = true
 		g.nodes[node].held = g.nodes[node].held || x.committed
 	case gone, taken:
-		x.empty[node] = k == gone
+		x.gone[node], x.empty[node] = true, k == gone
 		g.nodes[node].held = false
 	default: // tells nothing
 	}
-	late := x.committed && x.empty[node]
+	late := x.arming && x.empty[node]
 	g.mu.Unlock()
 	if late {
 		x.arm(ctx)
 	}
 }
 
-// Commit takes note that the last round was a success, and arms the nodes that
-// said the value is gone, in the background: they get the value again for what
-// is left of the ttl, and count once they hold it without a break.
-func (e *Extension) Commit(ctx context.Context) {
+// Commit takes note that the last round was a success: nodes that had the value
+// in it count from now on.
+func (e *Extension) Commit() {
 	x, g := e.last, e.grant
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	x.committed = true
-	empty := false
-	for i := range x.mine {
-		g.nodes[i].held = g.nodes[i].held || x.mine[i]
-		empty = empty || x.empty[i]
+	for i, mine := range x.mine {
+		g.nodes[i].held = g.nodes[i].held || mine
 	}
+}
+
+// Arm gives the value, in the background, to the nodes that said in the last
+// round that it is gone, or are going to say so. It is for after a success
+// only. The nodes do not count until another extension has succeeded beside
+// them.
+func (e *Extension) Arm(ctx context.Context) {
+	x, g := e.last, e.grant
+	g.mu.Lock()
+	x.arming = true
+	empty := slices.Contains(x.empty, true)
 	g.mu.Unlock()
 	if empty {
 		x.arm(ctx)
@@ -138,9 +149,9 @@ func (x *extension) arm(ctx context.Context) {
 	g.mu.Unlock()
 	c := g.call(OpAcquire, script.Acquire, left)
 	c.until = x.start.Add(x.ttl)
-	g.send(ctx, &c, places, func(node int, v vote) {
+	g.send(ctx, &c, places, func(_ int, v vote) {
 		if v.kind == granted {
-			g.hold(node, x.start, x.timeout)
+			g.refresh(ctx)
 		}
 	})
 }

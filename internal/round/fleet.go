@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -51,7 +52,8 @@ type Fleet struct {
 	clients []Client
 	lanes   *lane.Table
 	report  func(ctx context.Context, f Failure)
-	timers  sync.Pool // of *time.Timer, stopped: a round needs one each, at three allocations
+	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
+	timers  sync.Pool                // of *time.Timer, stopped: a round needs one each, at three allocations
 }
 
 func (f *Fleet) startTimer(d time.Duration) *time.Timer {
@@ -71,7 +73,8 @@ func (f *Fleet) stopTimer(t *time.Timer) {
 // that is not nil, once for each command that failed on a node; ctx has the
 // values of the caller's context and is never done.
 func NewFleet(clients []Client, report func(ctx context.Context, f Failure)) *Fleet {
-	return &Fleet{clients: clients, lanes: lane.NewTable(len(clients)), report: report}
+	n := len(clients)
+	return &Fleet{clients: clients, lanes: lane.NewTable(n), report: report, errs: make([]atomic.Pointer[string], n)}
 }
 
 // Size returns the number of nodes.
@@ -151,9 +154,11 @@ func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file fun
 func (f *Fleet) absent(ctx context.Context, op Op, node int, p *lane.Place) vote {
 	switch p.Reason() {
 	case lane.Behind:
-		return f.fail(ctx, op, node, errBehind)
+		return vote{kind: failed, err: errBehind} // not reported: the earlier command will be
 	case lane.Full:
-		return f.fail(ctx, op, node, &silentError{p.SilentFor(), true})
+		err := f.silence(node, p.SilentFor())
+		err.full = true
+		return f.fail(ctx, op, node, err)
 	case lane.Unneeded:
 		return vote{kind: skipped}
 	default: // lane.Unwanted
@@ -183,7 +188,7 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place) vot
 		// The one repeat of a command that go-redis does not repeat.
 		reply, err = f.call(ctx, c, node)
 	}
-	p.Done(err == nil || isReply(err))
+	p.Done(f.note(node, c, err))
 	v := vote{late: again}
 	if err == nil {
 		err = v.read(c.op, reply)
@@ -194,13 +199,39 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place) vot
 	return v
 }
 
-// redact returns err without the lock's value in its text: Redis quotes the
-// arguments of a command it does not know.
-func (c *call) redact(err error) error {
-	if text := err.Error(); strings.Contains(text, c.value) {
-		return errors.New(strings.ReplaceAll(text, c.value, "[value]"))
+// note takes note of how a call ended. It reports whether the node answered.
+func (f *Fleet) note(node int, c *call, err error) bool {
+	switch {
+	case err == nil || isReply(err):
+		if f.errs[node].Load() != nil {
+			f.errs[node].Store(nil)
+		}
+		return true
+	default:
+		text := c.redact(err).Error()
+		f.errs[node].Store(&text)
+		return false
 	}
-	return err
+}
+
+// silence returns the error of a node that has not answered for d.
+func (f *Fleet) silence(node int, d time.Duration) *silentError {
+	return &silentError{silent: d, last: f.errs[node].Load()}
+}
+
+// redact returns err without the lock's value in its text: Redis quotes the
+// arguments of a command it does not know, cut where they get long.
+func (c *call) redact(err error) error {
+	text := err.Error()
+	begin := strings.Index(text, c.value[:min(len(c.value), 8)])
+	if begin < 0 {
+		return err
+	}
+	end := begin
+	for end < len(text) && end-begin < len(c.value) && text[end] == c.value[end-begin] {
+		end++
+	}
+	return errors.New(text[:begin] + "[value]" + text[end:])
 }
 
 // call runs the script on a node, by its name and, where the node does not
@@ -288,13 +319,17 @@ var errBehind = errors.New("no answer yet to an earlier command of this lock")
 // A silentError says that a node did not answer.
 type silentError struct {
 	silent time.Duration
-	full   bool
+	full   bool    // it was not asked because enough calls wait for it
+	last   *string // its last error, if any
 }
 
 func (e *silentError) Error() string {
+	text := fmt.Sprintf("no answer within %v", e.silent.Round(time.Millisecond))
 	if e.full {
-		return fmt.Sprintf("not asked: no answer for %v, and %d calls already wait for one",
-			e.silent.Round(time.Millisecond), lane.Limit)
+		text += fmt.Sprintf(", not asked as %d calls wait already", lane.Limit)
 	}
-	return fmt.Sprintf("no answer within %v", e.silent.Round(time.Millisecond))
+	if e.last != nil {
+		text += "; its last error: " + *e.last
+	}
+	return text
 }

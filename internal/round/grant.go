@@ -1,6 +1,7 @@
 package round
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type Grant struct {
 	mu      sync.Mutex
 	nodes   []grantNode
 	release release
+	fresh   func(ctx context.Context)
 }
 
 // A grantNode is what is known of the value on one node. It is under Grant.mu.
@@ -58,17 +60,36 @@ func (g *Grant) Value() string { return g.value }
 // waits to be sent.
 func (g *Grant) Pending() bool { return g.train.Pending() }
 
-// hold notes that a node has put the value into place for a round that began
-// at start. A grant that comes later than the node timeout does not count
-// until an extension has succeeded beside it: in the meantime a node that held
-// the value may have lost it, and somebody else may have had the lock.
-func (g *Grant) hold(node int, start time.Time, timeout time.Duration) {
+// OnFresh has f called, on a goroutine of its own, when a node has the value
+// but does not count for extensions until one has succeeded beside it.
+func (g *Grant) OnFresh(f func(ctx context.Context)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fresh = f
+}
+
+// granted notes that a node has granted the value for an attempt that began at
+// start. A grant that comes later than the node timeout does not count until an
+// extension has succeeded beside it: in the meantime a node that held the
+// value may have lost it, and somebody else may have had the lock.
+func (g *Grant) granted(ctx context.Context, node int, start time.Time, timeout time.Duration) {
 	if time.Since(start) > timeout {
+		g.refresh(ctx)
 		return
 	}
 	g.mu.Lock()
 	g.nodes[node].held = true
 	g.mu.Unlock()
+}
+
+// refresh tells that a node has the value but does not count yet.
+func (g *Grant) refresh(ctx context.Context) {
+	g.mu.Lock()
+	fresh := g.fresh
+	g.mu.Unlock()
+	if fresh != nil {
+		fresh(context.WithoutCancel(ctx))
+	}
 }
 
 func (g *Grant) holds(node int) bool {

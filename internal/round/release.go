@@ -168,7 +168,7 @@ func (w *Wave) result() Result {
 	for i := range g.nodes {
 		switch n := &g.nodes[i].release; {
 		case n.underway:
-			res.Failures = append(res.Failures, Failure{i, OpRelease, &silentError{silent: time.Since(w.begun)}})
+			res.Failures = append(res.Failures, Failure{i, OpRelease, g.fleet.silence(i, time.Since(w.begun))})
 		case n.kind == failed:
 			res.Failures = append(res.Failures, Failure{i, OpRelease, n.err})
 		}

@@ -136,9 +136,9 @@ func (r *round) result(o quorum.Outcome, agreed int) Result {
 		switch silent := r.places[i].SilentFor(); {
 		case voted:
 		case silent > 0:
-			r.failures = append(r.failures, Failure{i, r.op, &silentError{silent: silent}})
+			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, silent)})
 		case r.timedOut:
-			r.failures = append(r.failures, Failure{i, r.op, &silentError{silent: r.limits.wait()}})
+			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, r.limits.wait())})
 		}
 	}
 	slices.SortFunc(r.failures, func(a, b Failure) int { return a.Node - b.Node })

@@ -1,0 +1,385 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+)
+
+func TestExtendSetsTheTTLAnewAndMovesUntilOfTheSameLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		start := time.Now()
+		k := lock(t, newLocker(t, nodes))
+		value := k.Value()
+		time.Sleep(4 * time.Second)
+		require.NoError(t, k.Extend(t.Context(), ttl))
+		assert.Equal(t, start.Add(4*time.Second+ttl-drift), k.Until(), "from now, not added")
+		assert.Equal(t, value, k.Value())
+		requireLocked(t, k, nodes...)
+		for _, n := range nodes {
+			assert.Equal(t, ttl, n.TTL("a"))
+		}
+		time.Sleep(ttl - drift - time.Millisecond)
+		assert.True(t, k.Valid())
+		time.Sleep(time.Millisecond)
+		assert.False(t, k.Valid())
+	})
+}
+
+func TestExtendToASmallerTTLMovesUntilAtOnceAndShortensNoKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes))
+		require.NoError(t, k.Extend(t.Context(), time.Second))
+		assert.Equal(t, time.Now().Add(time.Second-12*time.Millisecond), k.Until())
+		synctest.Wait()
+		for _, n := range nodes {
+			assert.Equal(t, ttl, n.TTL("a"))
+		}
+		time.Sleep(time.Second)
+		assert.False(t, k.Valid())
+		requireLocked(t, k, nodes...)
+	})
+}
+
+func TestExtendAfterUnlockSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 1)
+		k := lock(t, newLocker(t, nodes))
+		require.NoError(t, k.Unlock(t.Context()))
+		sent := nodes[0].commands()
+		err := k.Extend(t.Context(), ttl)
+		require.ErrorIs(t, err, redlock.ErrUnlocked)
+		assert.NotErrorIs(t, err, redlock.ErrLockLost)
+		assert.Equal(t, sent, nodes[0].commands())
+	})
+}
+
+func TestExtendAfterExpirySendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 1)
+		k := lock(t, newLocker(t, nodes))
+		time.Sleep(ttl - drift)
+		sent := nodes[0].commands()
+		require.ErrorIs(t, k.Extend(t.Context(), ttl), redlock.ErrLockLost)
+		assert.Equal(t, sent, nodes[0].commands())
+	})
+}
+
+func TestExtendOfALockThatIsGoneFromAMajorityIsFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 5)
+		l := newLocker(t, nodes)
+		k := lock(t, l)
+		held, cancel := k.Context(t.Context())
+		defer cancel()
+		synctest.Wait()
+		nodes[0].Del("a")
+		nodes[1].Del("a")
+		require.NoError(t, nodes[2].Set("a", "theirs"))
+		start := time.Now()
+		err := k.Extend(t.Context(), ttl)
+		require.ErrorIs(t, err, redlock.ErrLockLost)
+		assert.NotErrorIs(t, err, redlock.ErrNoQuorum)
+		assert.Zero(t, time.Since(start), "no retries")
+		assert.False(t, k.Valid())
+		require.ErrorIs(t, context.Cause(held), redlock.ErrLockLost)
+		synctest.Wait()
+		requireFree(t, nodes[3:]...)
+		value, _ := nodes[2].Get("a")
+		assert.Equal(t, "theirs", value)
+		require.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost)
+	})
+}
+
+func TestLossIsAddedUpOverTheRoundsOfOneExtend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes), redlock.WithRetry(5, 100*time.Millisecond), redlock.WithJitter(0))
+		synctest.Wait()
+		nodes[0].Del("a")
+		nodes[1].SetError("ERR broken")
+		nodes[2].SetError("ERR broken")
+		time.AfterFunc(150*time.Millisecond, func() {
+			// What the first node said stands, even if the value is back there.
+			_ = nodes[0].Set("a", k.Value())
+			nodes[1].Del("a")
+			nodes[1].SetError("")
+		})
+		require.ErrorIs(t, k.Extend(t.Context(), ttl), redlock.ErrLockLost)
+	})
+}
+
+func TestAFailedExtensionReleasesNothingAndStaysValidUntilTheOldUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes), redlock.WithRetry(2, 100*time.Millisecond))
+		synctest.Wait()
+		until := k.Until()
+		nodes[0].SetError("ERR broken")
+		nodes[1].SetError("ERR broken")
+		err := k.Extend(t.Context(), ttl)
+		require.ErrorIs(t, err, redlock.ErrNoQuorum)
+		assert.NotErrorIs(t, err, redlock.ErrLockLost)
+		e, ok := errors.AsType[*redlock.LockError](err)
+		require.True(t, ok)
+		assert.Equal(t, redlock.OpExtend, e.Op)
+		assert.Equal(t, 3, e.Attempts)
+		assert.LessOrEqual(t, e.Agreed, 1)
+		assert.Len(t, e.Nodes, 2)
+		assert.True(t, k.Valid())
+		assert.Equal(t, until, k.Until())
+		nodes[0].SetError("")
+		nodes[1].SetError("")
+		requireLocked(t, k, nodes...)
+		require.NoError(t, k.Extend(t.Context(), ttl))
+	})
+}
+
+func TestAFailedExtensionToASmallerTTLEndsValidityEarlier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 1)
+		k := lock(t, newLocker(t, nodes), redlock.WithRetry(0, 0))
+		nodes[0].SetError("ERR broken")
+		start := time.Now()
+		require.ErrorIs(t, k.Extend(t.Context(), 100*time.Second), redlock.ErrNoQuorum)
+		assert.Equal(t, start.Add(ttl-drift), k.Until())
+		start = time.Now()
+		require.ErrorIs(t, k.Extend(t.Context(), 2*time.Second), redlock.ErrNoQuorum)
+		assert.LessOrEqual(t, k.Until(), time.Now().Add(2*time.Second))
+		assert.GreaterOrEqual(t, k.Until(), start)
+		time.Sleep(2 * time.Second)
+		assert.False(t, k.Valid())
+	})
+}
+
+func TestExtendIsRepeatedWhileTheLockIsValid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 1)
+		k := lock(t, newLocker(t, nodes), redlock.WithRetry(redlock.Forever, 500*time.Millisecond))
+		warm := time.Now()
+		nodes[0].SetError("ERR broken")
+		time.AfterFunc(5*time.Second, func() { nodes[0].SetError("") })
+		require.NoError(t, k.Extend(t.Context(), ttl))
+		assert.GreaterOrEqual(t, time.Since(warm), 5*time.Second)
+		assert.True(t, k.Valid())
+	})
+}
+
+func TestAHungExtensionEndsWithTheValidity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes), redlock.WithRetry(redlock.Forever, time.Millisecond), redlock.WithJitter(0), redlock.WithNodeTimeout(time.Hour))
+		held, cancel := k.Context(t.Context())
+		defer cancel()
+		synctest.Wait()
+		nodes[0].freeze()
+		nodes[1].freeze()
+		start := time.Now()
+		require.ErrorIs(t, k.Extend(t.Context(), ttl), redlock.ErrLockLost)
+		assert.Equal(t, ttl-drift, time.Since(start))
+		require.ErrorIs(t, context.Cause(held), redlock.ErrLockLost)
+	})
+}
+
+func TestACancelledExtendReturnsAtOnceAndTheLockStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes))
+		synctest.Wait()
+		nodes[0].freeze()
+		nodes[1].freeze()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(30*time.Millisecond, cancel)
+		start := time.Now()
+		err := k.Extend(ctx, ttl)
+		assert.Equal(t, 30*time.Millisecond, time.Since(start))
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, redlock.ErrNoQuorum)
+		assert.True(t, k.Valid())
+
+		sent := nodes[2].commands()
+		require.ErrorIs(t, k.Extend(ctx, ttl), context.Canceled)
+		assert.Equal(t, sent, nodes[2].commands(), "nothing is sent")
+	})
+}
+
+func TestExtendNeverCreatesAKeyAndArmsEmptyNodesOnlyAfterSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes), redlock.WithRetry(0, 0))
+		synctest.Wait()
+		nodes[0].Del("a")
+		nodes[1].SetError("ERR broken")
+		require.ErrorIs(t, k.Extend(t.Context(), ttl), redlock.ErrNoQuorum)
+		synctest.Wait()
+		require.False(t, nodes[0].Exists("a"), "not after a failure")
+
+		nodes[1].SetError("")
+		time.Sleep(time.Second)
+		require.NoError(t, k.Extend(t.Context(), ttl))
+		requireLocked(t, k, nodes...)
+		assert.Equal(t, ttl, nodes[0].TTL("a"))
+	})
+}
+
+func TestALockLivesThroughTheRestartOfEveryNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes))
+		for _, n := range nodes {
+			synctest.Wait()
+			n.stop()
+			time.Sleep(time.Second)
+			n.restart()
+			require.NoError(t, k.Extend(t.Context(), ttl))
+			time.Sleep(2 * time.Second) // go-redis finds its connection broken, pauses, and dials
+			requireLocked(t, k, nodes...)
+		}
+		require.NoError(t, k.Unlock(t.Context()))
+		requireFree(t, nodes...)
+	})
+}
+
+func TestASlowNodeThatComesBackEmptyIsArmedByItsLateVote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes))
+		synctest.Wait()
+		nodes[2].Del("a")
+		nodes[2].slow(50 * time.Millisecond)
+		require.NoError(t, k.Extend(t.Context(), ttl))
+		time.Sleep(time.Second)
+		requireLocked(t, k, nodes...)
+		assert.Greater(t, nodes[2].TTL("a"), 8*time.Second)
+	})
+}
+
+// The holder's third node grants late; meanwhile another node loses the value,
+// so that a second holder comes and goes. The vote of the third node must not
+// bridge that gap.
+func TestAnExtensionNeverBridgesAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		nodes[2].freeze() // the acquire waits in the network
+		k, err := l.Lock(t.Context(), "a", time.Minute, redlock.WithRetry(0, 0))
+		require.NoError(t, err)
+		time.Sleep(1500 * time.Millisecond)
+
+		nodes[1].Del("a") // restarted empty; now somebody else has 1 and 2 for a while
+		nodes[2].thaw()
+		synctest.Wait()
+		requireLocked(t, k, nodes[0], nodes[2])
+
+		err = k.Extend(t.Context(), time.Minute)
+		require.ErrorIs(t, err, redlock.ErrNoQuorum, "node 2 may have been free in between")
+		require.NotErrorIs(t, err, redlock.ErrLockLost)
+	})
+}
+
+func TestALateGrantCountsOnceTheOthersAreKnownToHaveTheLockBesideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		nodes[2].freeze()
+		k, err := l.Lock(t.Context(), "a", time.Minute)
+		require.NoError(t, err)
+		until := k.Until()
+		time.Sleep(1500 * time.Millisecond)
+		nodes[2].thaw()
+		synctest.Wait() // in the background, without moving the end of the lock
+		assert.Equal(t, until, k.Until())
+		nodes[1].Del("a")
+		require.NoError(t, k.Extend(t.Context(), time.Minute))
+		requireLocked(t, k, nodes...)
+	})
+}
+
+func TestALossFoundInTheBackgroundIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		nodes[2].freeze()
+		k, err := l.Lock(t.Context(), "a", time.Minute)
+		require.NoError(t, err)
+		held, cancel := k.Context(t.Context())
+		defer cancel()
+		time.Sleep(1500 * time.Millisecond)
+		nodes[0].Del("a")
+		nodes[1].Del("a")
+		nodes[2].thaw()
+		synctest.Wait()
+		require.ErrorIs(t, context.Cause(held), redlock.ErrLockLost)
+		requireFree(t, nodes...)
+	})
+}
+
+func TestUnlockDuringAnExtendLeavesNoKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		for i := range 40 {
+			for j, n := range nodes {
+				n.slow(time.Duration(j+1) * time.Millisecond)
+			}
+			k := lock(t, l)
+			nodes[i%3].Del("a") // so that it is armed
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if err := k.Extend(t.Context(), ttl); err != nil {
+					assert.ErrorIs(t, err, redlock.ErrUnlocked)
+				}
+			})
+			time.Sleep(time.Duration(i) * 200 * time.Microsecond)
+			assert.NoError(t, k.Unlock(t.Context()))
+			wg.Wait()
+			time.Sleep(time.Second)
+			requireFree(t, nodes...)
+		}
+	})
+}
+
+func TestConcurrentExtendsRunOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes))
+		for _, n := range nodes {
+			n.slow(10 * time.Millisecond)
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				assert.NoError(t, k.Extend(t.Context(), ttl))
+				_, _, _ = k.Until(), k.Valid(), k.Value()
+			})
+		}
+		wg.Wait()
+		assert.True(t, k.Valid())
+	})
+}
+
+func TestExtendTakesNoTTLThatLockWouldNotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 1)
+		k := lock(t, newLocker(t, nodes))
+		for _, bad := range []time.Duration{-1, 0, 10, time.Millisecond, 2 * time.Millisecond} {
+			require.ErrorIs(t, k.Extend(t.Context(), bad), redlock.ErrInvalidArgument)
+		}
+		require.ErrorIs(t, k.Extend(nil, ttl), redlock.ErrInvalidArgument) //nolint:staticcheck // what is tested
+		assert.True(t, k.Valid())
+	})
+}
