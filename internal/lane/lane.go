@@ -130,7 +130,6 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 			tr.enqueue(p, now)
 		}
 	}
-	t.settle() // dropping can have closed the last open place
 	return places
 }
 

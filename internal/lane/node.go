@@ -31,8 +31,9 @@ func (n *node) owe(now time.Time) {
 	}
 }
 
-// end notes that a place is over. Only an answer ends a silence; a call that
-// failed early, before the node timeout, does not begin one.
+// end notes that a place is over. Only an answer ends a silence. A call that
+// fails before the node timeout does not begin one, unless others overlap with
+// it without a gap until the node timeout has passed.
 func (n *node) end(answered bool, now time.Time, timeout time.Duration) {
 	n.open--
 	if answered || (n.open == 0 && n.silentFor(now, timeout) == 0) {

@@ -33,11 +33,11 @@ func Drift(ttl time.Duration, factor float64) time.Duration {
 // Validity returns how much of ttl is left when elapsed has passed since just
 // before the first command was sent. It is never negative and never above ttl.
 func Validity(ttl, elapsed, drift time.Duration) time.Duration {
-	left := ttl - max(drift, 0)
-	if left <= 0 {
+	drift, elapsed = max(drift, 0), max(elapsed, 0)
+	if ttl <= drift {
 		return 0
 	}
-	return max(left-max(elapsed, 0), 0)
+	return max(ttl-drift-elapsed, 0)
 }
 
 // Bounds of NodeTimeout.
@@ -69,6 +69,8 @@ const (
 	minSplitUnit = time.Millisecond
 	maxSplitUnit = 50 * time.Millisecond
 	maxSplitWait = 200 * time.Millisecond
+
+	maxSplitDoublings = 7
 )
 
 // SplitPause returns the pause after the votes split for the n-th time in a
@@ -76,7 +78,7 @@ const (
 // which doubles each time, so that contenders that collided come apart.
 func SplitPause(roundTrip time.Duration, n int, u float64) time.Duration {
 	unit := min(max(roundTrip, minSplitUnit), maxSplitUnit)
-	window := min(unit<<min(max(n, 0)+1, 8), maxSplitWait)
+	window := min(unit<<(min(max(n, 0), maxSplitDoublings)+1), maxSplitWait)
 	return time.Duration(u * float64(window))
 }
 
