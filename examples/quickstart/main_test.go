@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// quickstart runs the program and returns its exit code and what it wrote.
+func quickstart(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(ctx, args, &out, &errs, func(string) string { return "" })
+	return code, out.String(), errs.String()
+}
+
+// realNodes returns the addresses of n servers that the program did not start.
+func realNodes(t *testing.T, n int, prepare func(*miniredis.Miniredis)) string {
+	t.Helper()
+	var addrs []string
+	for range n {
+		m := miniredis.RunT(t)
+		m.ClockTTL(true)
+		if prepare != nil {
+			prepare(m)
+		}
+		addrs = append(addrs, m.Addr())
+	}
+	return strings.Join(addrs, ",")
+}
+
+func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
+	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "4s", "-workers", "4")
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	assert.True(t, strings.HasPrefix(stdout, `4 workers, one lock "redlock:quickstart" with a TTL of 4s, 3 embedded nodes`+"\n\n"), stdout)
+	for _, line := range []string{
+		`\d\.\d{3}s  worker \d holds it \(waited `,
+		`\d\.\d{3}s  worker \d extends it by hand: 4s more from now on\n`,
+		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) stopped: a majority is left\n`,
+		`\nsections run      [1-9]\d* in 2\.\ds\n`,
+		`\noverlaps          0\n`,
+		`\nlongest wait      \d.* \(worker \d\)\n`,
+		`\nnode errors seen  [1-9]\d*\n`,
+		`\n  node 2 \(127\.0\.0\.1:\d+\): [1-9]\d*, the last one: `,
+	} {
+		assert.Regexp(t, line, stdout)
+	}
+	assert.NotContains(t, stdout, "\x1b", "plain lines have no control sequences")
+	assert.NotContains(t, stdout, "fails:", "the errors of a node that was stopped are no news")
+}
+
+func TestRunOnRealNodesStopsNone(t *testing.T) {
+	code, stdout, stderr := quickstart(t.Context(), "-for", "1s", "-ttl", "4s", "-addrs", realNodes(t, 3, nil))
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	assert.Contains(t, stdout, "the nodes are yours: none will be stopped")
+	assert.NotContains(t, stdout, "a majority is left")
+	assert.Regexp(t, `\noverlaps          0\n`, stdout)
+}
+
+func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
+	code, stdout, stderr := quickstart(t.Context(), "-for", "1s", "-ttl", "4s", "-addrs", realNodes(t, 2, nil)+","+closedPort(t))
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	assert.Regexp(t, `node 3 \(127\.0\.0\.1:\d+\) fails: `, stdout)
+	assert.Regexp(t, `\nsections run      [1-9]`, stdout)
+}
+
+func TestOverlapExitsWithOne(t *testing.T) {
+	forgetful := realNodes(t, 1, func(m *miniredis.Miniredis) {
+		m.Server().SetPreHook(func(_ *server.Peer, cmd string, _ ...string) bool {
+			if strings.HasPrefix(cmd, "EVAL") {
+				m.FlushAll() // whatever was locked is not any more
+			}
+			return false
+		})
+	})
+	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "4s", "-addrs", forgetful)
+	assert.Equal(t, exitOverlap, code)
+	assert.Empty(t, stderr)
+	assert.Regexp(t, `OVERLAP: worker \d and worker \d are in their sections`, stdout)
+	assert.Regexp(t, `\noverlaps          [1-9]`, stdout)
+}
+
+// cancelling cancels a run as soon as it has written a text.
+type cancelling struct {
+	bytes.Buffer
+	text   string
+	cancel context.CancelFunc
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(c.text)) {
+		c.cancel()
+	}
+	return c.Buffer.Write(p)
+}
+
+func TestInterruptedRunStillEndsWithASummary(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := cancelling{text: "holds it", cancel: cancel}
+	var errs bytes.Buffer
+	code := run(ctx, []string{"-for", "1h"}, &out, &errs, os.Getenv)
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, errs.String())
+	assert.Regexp(t, `\nsections run      [1-9]`, out.String())
+}
+
+func TestInterruptBeforeTheBeginningIsOneLine(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	code, stdout, stderr := quickstart(ctx)
+	assert.Equal(t, exitUsage, code)
+	assert.Empty(t, stdout)
+	assert.Equal(t, "quickstart: interrupted before it began\n", stderr)
+}
+
+func TestWhatCannotBeginIsOneClearLine(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"unknown flag", []string{"-worker", "3"}, `not defined: -worker`},
+		{"not a number", []string{"-workers", "many"}, `invalid value "many" for flag -workers`},
+		{"not a duration", []string{"-for", "10"}, `invalid value "10" for flag -for`},
+		{"extra argument", []string{"-for", "1s", "please"}, `unexpected argument "please"`},
+		{"no workers", []string{"-workers", "0"}, `-workers 0: want 1 to 99`},
+		{"negative workers", []string{"-workers", "-3"}, `-workers -3: want 1 to 99`},
+		{"too many workers", []string{"-workers", "100"}, `-workers 100: want 1 to 99`},
+		{"no time", []string{"-for", "0s"}, `-for 0s: want a positive duration`},
+		{"negative time", []string{"-for", "-1s"}, `-for -1s: want a positive duration`},
+		{"no ttl", []string{"-ttl", "0s"}, `-ttl: redlock: invalid argument: ttl 0s: want at least 1ms`},
+		{"ttl within its drift", []string{"-ttl", "2ms"}, `-ttl: redlock: invalid argument: ttl 2ms: want more than its drift of 2ms`},
+		{"no address", []string{"-addrs", ""}, `empty address`},
+		{"empty address", []string{"-addrs", "127.0.0.1:1,,127.0.0.1:2"}, `empty address`},
+		{"address without port", []string{"-addrs", "localhost"}, `address localhost: missing port`},
+		{"address with an empty port", []string{"-addrs", "localhost:"}, `address localhost:: missing port`},
+		{"same address twice", []string{"-addrs", "127.0.0.1:1,127.0.0.1:1"}, `-addrs: .*same node \(127\.0\.0\.1:1\): it would vote twice`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			code, stdout, stderr := quickstart(t.Context(), test.args...)
+			assert.Equal(t, exitUsage, code)
+			assert.Empty(t, stdout)
+			assert.Regexp(t, `^quickstart: [^\n]*`+test.want+`[^\n]*\n$`, stderr)
+		})
+	}
+}
+
+func TestHelpListsTheFlags(t *testing.T) {
+	code, stdout, stderr := quickstart(t.Context(), "-h")
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	for _, name := range []string{"-addrs", "-for", "-ttl", "-workers"} {
+		assert.Contains(t, stdout, "\n  "+name+" ")
+	}
+}
+
+func TestUnreachableMajorityIsOneLineThatTellsEachReason(t *testing.T) {
+	alive, dead, deadToo := realNodes(t, 1, nil), closedPort(t), closedPort(t)
+	code, stdout, stderr := quickstart(t.Context(), "-addrs", alive+","+dead+","+deadToo)
+	assert.Equal(t, exitUsage, code)
+	assert.Empty(t, stdout)
+	assert.Regexp(t, `^quickstart: too few nodes answer, 2 of 3 are needed: `+
+		`node 2 \(`+regexp.QuoteMeta(dead)+`\): .+; node 3 \(`+regexp.QuoteMeta(deadToo)+`\): .+\n$`, stderr)
+}
+
+var closed struct {
+	sync.Mutex
+	seen map[string]bool
+}
+
+// closedPort returns an address where nobody listens, another one each time.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	closed.Lock()
+	defer closed.Unlock()
+	for {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		if addr := l.Addr().String(); !closed.seen[addr] {
+			if closed.seen == nil {
+				closed.seen = make(map[string]bool)
+			}
+			closed.seen[addr] = true
+			return addr
+		}
+	}
+}
