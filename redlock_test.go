@@ -19,11 +19,12 @@ const ttl = 10 * time.Second
 // drift of ttl with the default factor.
 const drift = 102 * time.Millisecond
 
-// lock locks "a" for ttl.
+// lock locks "a" for ttl and lets all nodes answer that can.
 func lock(t *testing.T, l *redlock.Locker, opts ...redlock.LockOption) *redlock.Lock {
 	t.Helper()
 	k, err := l.Lock(t.Context(), "a", ttl, opts...)
 	require.NoError(t, err)
+	synctest.Wait()
 	return k
 }
 

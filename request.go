@@ -111,12 +111,11 @@ func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
 		return r.newLock(grant, start), 0
 	}
 	grant.Release(ctx, timeout)
-	switch res.Outcome {
-	case quorum.Undecided:
-		return nil, -1 // ctx or Shutdown
-	case quorum.Acquired:
+	switch {
+	case res.Outcome == quorum.Undecided || ctx.Err() != nil:
+		return nil, -1 // given up by ctx or Shutdown
+	case res.Outcome == quorum.Acquired:
 		res.Outcome = quorum.Unavailable // the majority came too late
-	default:
 	}
 	if !res.Cut || r.last.Outcome == quorum.Undecided {
 		r.last = res

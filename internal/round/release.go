@@ -135,7 +135,7 @@ func (g *Grant) tally() quorum.Release {
 // over. The outcome is Released, Lost, Unanswered, or Undecided if ctx ended
 // the wait; the release goes on whatever it is.
 func (w *Wave) Wait(ctx context.Context) Result {
-	timer := w.grant.fleet.startTimer(w.timeout - time.Since(w.begun))
+	timer := w.grant.fleet.startTimer(w.timeout)
 	defer w.grant.fleet.stopTimer(timer)
 	select {
 	case <-w.decided:
