@@ -188,14 +188,15 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place) vot
 		// The one repeat of a command that go-redis does not repeat.
 		reply, err = f.call(ctx, c, node)
 	}
-	p.Done(f.note(node, c, err))
+	answered := f.note(node, c, err)
 	v := vote{late: again}
 	if err == nil {
 		err = v.read(c.op, reply)
 	}
 	if err != nil {
-		return f.fail(ctx, c.op, node, c.redact(err))
+		v = f.fail(ctx, c.op, node, c.redact(err))
 	}
+	p.Done(answered) // after the report: who waits for the lanes waits for that too
 	return v
 }
 
