@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/b0401464/redlock/internal/round"
 )
 
 // The kinds of errors. Compare with [errors.Is]; a [*LockError] has the details.
@@ -212,8 +214,10 @@ func (e *NodeError) Unwrap() error {
 	return e.Err
 }
 
-// ErrorType returns "node_error".
-func (e *NodeError) ErrorType() string { return "node_error" }
+// ErrorType returns a short name of the failure for telemetry: "no_answer",
+// "timeout", the code of a Redis error such as "LOADING", or the name of the
+// error's Go type.
+func (e *NodeError) ErrorType() string { return round.ErrorType(e.Err) }
 
 // invalid returns an error that matches ErrInvalidArgument and says what and why.
 func invalid(format string, args ...any) error {

@@ -35,13 +35,15 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
-	t, err := k.takeTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { <-t.taken }()
-	x := extension{lock: k, over: t.over, ttl: ttl, drift: quorum.Drift(ttl, k.locker.config.drift)}
-	return x.run(ctx)
+	t, start := k.locker.telemetry, time.Now()
+	ctx, span := t.startOn(ctx, spanExtend, k.resource, ttl)
+	x := extension{lock: k, ttl: ttl, drift: quorum.Drift(ttl, k.locker.config.drift)}
+	err = x.inTurn(ctx)
+	result := resultOf(err, resultExtended)
+	setVotes(span, x.last.Agreed, x.last.Refused, len(x.last.Failures))
+	finish(span, result, err, false)
+	t.record(ctx, t.extendDuration, time.Since(start), k.resource, result, err, false)
+	return err
 }
 
 // A turn lets one Extend of a lock run at a time.
@@ -83,13 +85,26 @@ func (k *Lock) notHeld() error {
 	return k.fail(OpExtend, k.over, k.detail)
 }
 
+// tryRenew returns the lease that an extension beginning now is for, unless the
+// lock is over. From here on keys may outlast the present lease.
+func (k *Lock) tryRenew(ttl, drift time.Duration) (next lease, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	next = lease{k.now(), ttl, drift}
+	if k.over != nil || k.lease.left(next.start) <= 0 {
+		return next, false
+	}
+	k.loose = true
+	return next, true
+}
+
 // renew replaces the lease if the lock is still held and valid, under the old
 // lease and the new one. If not, the lock is over.
 func (k *Lock) renew(ctx context.Context, next lease) bool {
 	k.mu.Lock()
 	now := k.now()
 	if k.over == nil && k.lease.left(now) > 0 && next.left(now) > 0 {
-		k.lease = next
+		k.lease, k.loose = next, false
 		k.timer.Reset(min(next.left(now), slice))
 		k.mu.Unlock()
 		return true
@@ -115,10 +130,15 @@ func (k *Lock) lose(ctx context.Context, detail string) {
 	k.end(ErrLockLost, detail, func() { k.grant.Release(ctx, k.timeout()) })
 }
 
-// loseMajority ends a lock whose value is gone from too many nodes.
-func (k *Lock) loseMajority(ctx context.Context) {
+// loseMajority ends a lock whose value is gone from too many nodes, and returns
+// the error of the extension that found it.
+func (k *Lock) loseMajority(ctx context.Context, rounds int, res round.Result) error {
 	n := k.locker.fleet.Size()
-	k.lose(ctx, fmt.Sprintf("its value was gone from more than %d of %d nodes", quorum.Spare(n), n))
+	detail := fmt.Sprintf("its value was gone from more than %d of %d nodes", quorum.Spare(n), n)
+	k.lose(ctx, detail)
+	err := k.failed(OpExtend, rounds, res, nil, ErrLockLost)
+	err.detail = detail
+	return err
 }
 
 // confirm makes a node count that has the value since a moment ago: if the
@@ -144,7 +164,7 @@ func (k *Lock) confirm(ctx context.Context) {
 	case quorum.Extended:
 		rounds.Commit()
 	case quorum.Lost:
-		k.loseMajority(ctx)
+		_ = k.loseMajority(ctx, 1, round.Result{})
 	default: // the next extension will tell
 	}
 }
@@ -155,16 +175,33 @@ type extension struct {
 	over  <-chan struct{}
 	ttl   time.Duration
 	drift time.Duration
+	last  round.Result
+}
+
+// inTurn runs the extension when no other one of the lock is running.
+func (x *extension) inTurn(ctx context.Context) error {
+	t, err := x.lock.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { <-t.taken }()
+	x.over = t.over
+	return x.run(ctx)
 }
 
 func (x *extension) run(ctx context.Context) error {
 	k := x.lock
 	rounds := k.grant.NewExtension()
 	for n := 1; ; n++ {
-		next := lease{k.now(), x.ttl, x.drift}
+		next, ok := k.tryRenew(x.ttl, x.drift)
+		if !ok {
+			k.check()
+			return k.notHeld()
+		}
 		res := rounds.Round(ctx, x.ttl, round.Limits{
 			Timeout: k.call.timeout(x.ttl), Wait: k.left(), Stop: x.over,
 		})
+		x.last = res
 		switch res.Outcome {
 		case quorum.Extended:
 			if !k.renew(ctx, next) {
@@ -174,14 +211,13 @@ func (x *extension) run(ctx context.Context) error {
 			rounds.Arm(ctx)
 			return nil
 		case quorum.Lost:
-			k.loseMajority(ctx)
-			return k.notHeld()
+			return k.loseMajority(ctx, n, res)
 		case quorum.Released:
 			return k.notHeld()
 		default: // unknown, or interrupted
 		}
 		k.shorten(next)
-		if err := x.pause(ctx, n, res); err != nil {
+		if err := x.pause(ctx, n); err != nil {
 			return err
 		}
 	}
@@ -189,11 +225,11 @@ func (x *extension) run(ctx context.Context) error {
 
 // pause waits before the next round, or returns the error of the call if there
 // is to be none.
-func (x *extension) pause(ctx context.Context, rounds int, res round.Result) error {
-	k := x.lock
+func (x *extension) pause(ctx context.Context, rounds int) error {
+	k, res := x.lock, x.last
 	left := k.left()
 	if left <= 0 {
-		k.lose(ctx, expired)
+		k.check()
 		return k.notHeld()
 	}
 	wait := quorum.Delay(k.call.delay, k.call.jitter, random())

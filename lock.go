@@ -20,6 +20,7 @@ type Lock struct {
 	resource string
 	grant    *round.Grant
 	call     callConfig
+	since    clock.Time // just before the attempt that granted it
 
 	mu       sync.Mutex
 	lease    lease
@@ -28,6 +29,7 @@ type Lock struct {
 	detail   string // more about that
 	contexts map[*context.CancelCauseFunc]struct{}
 	turn     *turn // made by the first Extend
+	loose    bool  // an extension was sent and has not become the lease
 
 	confirming atomic.Bool // a confirm waits for its turn
 }
@@ -51,10 +53,9 @@ const slice = time.Second
 // begin starts the timer that ends the lock.
 func (k *Lock) begin() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.over == nil {
-		k.timer = time.AfterFunc(min(k.lease.left(k.now()), slice), k.check)
-	}
+	k.timer = time.AfterFunc(min(k.lease.left(k.now()), slice), k.check)
+	k.mu.Unlock()
+	k.grant.OnFresh(k.confirm)
 }
 
 func (k *Lock) now() clock.Time { return k.locker.clock.Now() }
@@ -68,12 +69,13 @@ func (k *Lock) check() {
 		k.mu.Unlock()
 		return
 	}
+	loose := k.loose
 	k.mu.Unlock()
 	k.end(ErrLockLost, expired, func() {
-		if k.grant.Pending() {
-			// A command that is still on its way would put the value on a node
-			// for a lock that is over.
-			k.grant.Release(context.Background(), k.call.timeout(k.lease.ttl))
+		// What is still on its way, or did not become part of the lock, would
+		// keep the value on a node after the lock is over.
+		if loose || k.grant.Late() || k.grant.Pending() {
+			k.grant.Release(context.Background(), k.timeout())
 		}
 	})
 }
@@ -81,12 +83,12 @@ func (k *Lock) check() {
 const expired = "its TTL ran out"
 
 // end ends the lock, once: its contexts first, then what release does, then
-// its count.
-func (k *Lock) end(kind error, detail string, release func()) {
+// its count. It reports whether it was this call that did.
+func (k *Lock) end(kind error, detail string, release func()) bool {
 	k.mu.Lock()
 	if k.over != nil {
 		k.mu.Unlock()
-		return
+		return false
 	}
 	if errors.Is(kind, ErrUnlocked) && k.lease.left(k.now()) <= 0 {
 		kind, detail = ErrLockLost, expired
@@ -106,6 +108,20 @@ func (k *Lock) end(kind error, detail string, release func()) {
 	}
 	release()
 	k.locker.letGo()
+	ctx, t := context.Background(), k.locker.telemetry
+	t.add(ctx, t.active, -1, k.resource)
+	switch {
+	case detail == expired:
+		k.held(ctx, resultExpired)
+	case errors.Is(kind, ErrLockLost):
+		k.held(ctx, resultLost)
+	}
+	return true
+}
+
+// held records that the hold is over. Unlock does so when it knows the outcome.
+func (k *Lock) held(ctx context.Context, result string) {
+	k.locker.telemetry.held(ctx, k.resource, result, k.now().Since(k.since))
 }
 
 // Resource returns the locked resource.
@@ -242,23 +258,46 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	if k.zero() {
 		return nil
 	}
+	t, start := k.locker.telemetry, time.Now()
+	ctx, span := t.startOn(ctx, spanUnlock, k.resource, 0)
+	res, err := k.unlock(ctx)
+	result := resultOf(err, resultReleased)
+	setVotes(span, res.Agreed, res.Refused, len(res.Failures))
+	finish(span, result, err, false)
+	t.record(ctx, t.unlockDuration, time.Since(start), k.resource, result, err, false)
+	return err
+}
+
+func (k *Lock) unlock(ctx context.Context) (round.Result, error) {
 	var wave *round.Wave
 	release := func() { wave = k.grant.Release(ctx, k.timeout()) }
-	k.end(ErrUnlocked, "", release)
+	first := k.end(ErrUnlocked, "", release) && k.valid()
 	if wave == nil {
 		release()
 	}
 	res := wave.Wait(k.outlive(ctx))
+	if first && res.Outcome == quorum.Lost {
+		k.held(ctx, resultLost)
+	} else if first {
+		k.held(ctx, resultReleased)
+	}
 	switch res.Outcome {
 	case quorum.Released:
-		return nil
+		return res, nil
 	case quorum.Lost:
-		return k.failed(OpUnlock, 1, res, nil, ErrLockLost)
+		return res, k.failed(OpUnlock, 1, res, nil, ErrLockLost)
 	case quorum.Unanswered:
-		return k.failed(OpUnlock, 1, res, nil, ErrNoQuorum)
+		return res, k.failed(OpUnlock, 1, res, nil, ErrNoQuorum)
 	default:
-		return k.failed(OpUnlock, 1, res, ended(ctx))
+		return res, k.failed(OpUnlock, 1, res, ended(ctx))
 	}
+}
+
+// valid reports whether a lock that was unlocked was valid then.
+func (k *Lock) valid() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return errors.Is(k.over, ErrUnlocked)
 }
 
 // outlive returns ctx, or one that is never done if ctx has ended because the
@@ -298,7 +337,7 @@ func (k *Lock) fail(op string, kind error, detail string) *LockError {
 	return e
 }
 
-func (k *Lock) failed(op string, attempts int, res round.Result, cause error, kinds ...error) error {
+func (k *Lock) failed(op string, attempts int, res round.Result, cause error, kinds ...error) *LockError {
 	return &LockError{
 		Op: op, Resources: []string{k.resource},
 		Attempts: attempts, Agreed: res.Agreed, Quorum: k.locker.fleet.Quorum(),

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
 )
@@ -38,6 +42,10 @@ type config struct {
 	call    callConfig
 	drift   float64
 	onError func(context.Context, *NodeError)
+
+	tracers    trace.TracerProvider // nil: the global one
+	meters     metric.MeterProvider // nil: the global one
+	attributes func(resource string) []attribute.KeyValue
 }
 
 // callConfig is what one call goes by.
@@ -214,6 +222,44 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 			return invalid("WithNodeErrorHandler(nil)")
 		}
 		c.onError = handler
+		return nil
+	})
+}
+
+// WithTracerProvider sets where spans go. The default, also for nil, is the
+// global provider of OpenTelemetry.
+func WithTracerProvider(tp trace.TracerProvider) Option {
+	return optionFunc(func(c *config) error {
+		if !round.IsNil(tp) {
+			c.tracers = tp
+		}
+		return nil
+	})
+}
+
+// WithMeterProvider sets where metrics go. The default, also for nil, is the
+// global provider of OpenTelemetry.
+func WithMeterProvider(mp metric.MeterProvider) Option {
+	return optionFunc(func(c *config) error {
+		if !round.IsNil(mp) {
+			c.meters = mp
+		}
+		return nil
+	})
+}
+
+// WithMetricAttributes adds attributes to the metrics of locks, by their
+// resource; without it no metric tells resources apart. Every combination of
+// values is a time series of its own that is kept for as long as the process
+// lives, so return few different ones: the kind of a resource, say, but not its
+// number. The function must return the same attributes for the same resource
+// each time, and is called concurrently. It is an error if f is nil.
+func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
+	return optionFunc(func(c *config) error {
+		if f == nil {
+			return invalid("WithMetricAttributes(nil)")
+		}
+		c.attributes = f
 		return nil
 	})
 }

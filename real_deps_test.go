@@ -25,6 +25,7 @@ func TestUsersBuildGetsFewModules(t *testing.T) {
 		"go.opentelemetry.io/otel":        true,
 		"go.opentelemetry.io/otel/trace":  true,
 		"go.opentelemetry.io/otel/metric": true,
+		"go.opentelemetry.io/otel/log":    true, // otel: its global providers
 		"github.com/cespare/xxhash/v2":    true, // go-redis, otel
 		"go.uber.org/atomic":              true, // go-redis
 		"golang.org/x/sys":                true, // go-redis, otel

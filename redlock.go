@@ -40,7 +40,8 @@ import (
 
 // A Client runs commands on one independent Redis deployment: a standalone
 // server, a Sentinel-managed group or a Cluster. Every go-redis client is one;
-// so is anything that processes commands as they do.
+// so is anything that processes commands as they do. The arguments of a command
+// are shared by all nodes: neither Process nor a hook may change them in place.
 type Client interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
@@ -50,10 +51,11 @@ type Client interface {
 type Locker struct {
 	_ noCopy
 
-	fleet  *round.Fleet
-	addrs  []string
-	config config
-	clock  clock.Clock
+	fleet     *round.Fleet
+	addrs     []string
+	config    config
+	clock     clock.Clock
+	telemetry *telemetry
 
 	closing chan struct{} // closed by the first Shutdown
 
@@ -111,12 +113,32 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 	if l.config, err = newConfig(opts); err != nil {
 		return nil, err
 	}
-	var report func(context.Context, round.Failure)
-	if handler := l.config.onError; handler != nil {
-		report = func(ctx context.Context, f round.Failure) { handler(ctx, l.nodeError(f)) }
+	l.telemetry, err = newTelemetry(l.config.tracers, l.config.meters, l.config.attributes, singleAddrs(nodes))
+	if err != nil {
+		return nil, fmt.Errorf("redlock: metrics: %w", err)
 	}
-	l.fleet = round.NewFleet(nodes, report)
+	l.fleet = round.NewFleet(nodes, round.Hooks{Failed: l.nodeFailed, Late: l.telemetry.nodeLate})
 	return l, nil
+}
+
+// singleAddrs returns the address of each node that has a single one.
+func singleAddrs(nodes []round.Client) []string {
+	addrs := make([]string, len(nodes))
+	for i, c := range nodes {
+		if endpoints := round.Endpoints(c); len(endpoints) == 1 {
+			addrs[i] = endpoints[0].Addr
+		}
+	}
+	return addrs
+}
+
+// nodeFailed counts and passes on the failure of a node.
+func (l *Locker) nodeFailed(ctx context.Context, f round.Failure) {
+	err := l.nodeError(f)
+	l.telemetry.nodeFailed(ctx, err)
+	if handler := l.config.onError; handler != nil {
+		handler(ctx, err)
+	}
 }
 
 // Lock locks resource for ttl, retrying until it succeeds, ctx is done or the
@@ -151,7 +173,7 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 	if err != nil {
 		return nil, err
 	}
-	r.call.retries = 0
+	r.once = true
 	return r.run(ctx)
 }
 
@@ -173,7 +195,7 @@ func (l *Locker) Shutdown(ctx context.Context) error {
 		close(l.closing)
 	}
 	l.mu.Unlock()
-	for {
+	for !l.finished() {
 		select {
 		case <-l.quiet():
 		case <-ctx.Done():
@@ -184,10 +206,8 @@ func (l *Locker) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.unfinished(ctx)
 		}
-		if l.finished() {
-			return nil
-		}
 	}
+	return nil
 }
 
 // stopped reports whether the Locker is being shut down.

@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -10,6 +11,15 @@ import (
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
 )
+
+// outcomes are the values of redlock.outcome.
+var outcomes = map[quorum.Outcome]string{
+	quorum.Undecided:   "given_up",
+	quorum.Acquired:    "acquired",
+	quorum.Unavailable: "unavailable",
+	quorum.Held:        "held",
+	quorum.Split:       "split",
+}
 
 // maxSplits is how many ties in a row are tried again after a pause of a few
 // round trips; the next one counts as a refusal.
@@ -22,11 +32,13 @@ type request struct {
 	ttl      time.Duration
 	drift    time.Duration
 	call     callConfig
+	once     bool // TryLock: one attempt, whatever call says
 	began    time.Time
 
 	attempts int          // begun
 	retries  int          // begun attempts that cost a retry
 	splits   int          // ties in a row
+	waits    bool         // it was refused and counts as waiting
 	last     round.Result // of the last finished attempt; Undecided if there was none
 }
 
@@ -54,6 +66,17 @@ func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Durat
 
 // run makes attempts until one succeeds or the request is over.
 func (r *request) run(ctx context.Context) (*Lock, error) {
+	t := r.locker.telemetry
+	ctx, span := t.startOn(ctx, spanLock, r.resource, r.ttl)
+	k, err := r.lock(ctx)
+	if k != nil {
+		t.add(ctx, t.active, 1, r.resource)
+	}
+	t.endLock(ctx, span, r, err)
+	return k, err
+}
+
+func (r *request) lock(ctx context.Context) (*Lock, error) {
 	l := r.locker
 	if !l.enter() {
 		return nil, r.fail(ErrShutdown, nil)
@@ -87,6 +110,11 @@ func (r *request) acquire(ctx context.Context) (*Lock, error) {
 		case pause < 0:
 			return nil, r.fail(ErrNotAcquired, nil, r.kind())
 		}
+		if !r.waits {
+			r.waits = true
+			l.telemetry.add(ctx, l.telemetry.waiting, 1, r.resource)
+			defer l.telemetry.add(ctx, l.telemetry.waiting, -1, r.resource)
+		}
 		if err := r.sleep(ctx, pause); err != nil {
 			return nil, err
 		}
@@ -99,15 +127,22 @@ func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
 	l := r.locker
 	r.attempts++
 	timeout := r.call.timeout(r.ttl)
+	summary := attemptSummary{number: r.attempts}
+	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
+	ctx, span := l.telemetry.start(ctx, spanAttempt)
+	defer func() { l.telemetry.endAttempt(ctx, span, r.resource, summary) }()
 	start := l.clock.Now()
 	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, round.Limits{
 		Timeout: timeout,
-		Wait:    min(quorum.Validity(r.ttl, 0, r.drift), r.left()),
+		Wait:    min(validity, left),
 		Stop:    l.closing,
 	})
 	elapsed := l.clock.Now().Since(start)
-	validity := quorum.Validity(r.ttl, elapsed, r.drift)
+	validity = quorum.Validity(r.ttl, elapsed, r.drift)
+	summary.agreed, summary.refused, summary.failed = res.Agreed, res.Refused, len(res.Failures)
+	summary.outcome = outcomes[res.Outcome]
 	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {
+		summary.validity = validity
 		return r.newLock(grant, start), 0
 	}
 	grant.Release(ctx, timeout)
@@ -116,8 +151,10 @@ func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
 		return nil, -1 // given up by ctx or Shutdown
 	case res.Outcome == quorum.Acquired:
 		res.Outcome = quorum.Unavailable // the majority came too late
+		summary.outcome = outcomes[res.Outcome]
 	}
-	if !res.Cut || r.last.Outcome == quorum.Undecided {
+	// An attempt that WithMaxWait has cut off tells less than a whole one.
+	if cut := res.TimedOut && left < timeout; !cut || r.last.Outcome == quorum.Undecided {
 		r.last = res
 	}
 	return nil, r.pause(elapsed)
@@ -126,16 +163,27 @@ func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
 // pause returns how long to wait before the next attempt, negative if there is
 // to be none.
 func (r *request) pause(attempt time.Duration) time.Duration {
-	if r.last.Outcome == quorum.Split && r.call.retries != 0 && r.splits < maxSplits {
+	if r.last.Outcome == quorum.Split && r.retriesLeft() != 0 && r.splits < maxSplits {
 		r.splits++
 		return r.fit(quorum.SplitPause(attempt, r.splits-1, random()), attempt)
 	}
 	r.splits = 0
-	if r.call.retries != Forever && r.retries >= r.call.retries {
+	if r.retriesLeft() == 0 {
 		return -1
 	}
 	r.retries++
 	return r.fit(quorum.Delay(r.call.delay, r.call.jitter, random()), attempt)
+}
+
+// retriesLeft returns how many retries are left, or Forever.
+func (r *request) retriesLeft() int {
+	switch {
+	case r.once:
+		return 0
+	case r.call.retries == Forever:
+		return Forever
+	}
+	return r.call.retries - r.retries
 }
 
 // random returns a number in [0, 1).
@@ -182,6 +230,12 @@ func (r *request) interrupted(ctx context.Context) error {
 	return r.fail(ErrNotAcquired, ended(ctx), r.kind())
 }
 
+// expected reports whether err is a refusal that a caller with one attempt
+// reckons with.
+func (r *request) expected(err error) bool {
+	return r.attempts == 1 && r.retriesLeft() == 0 && errors.Is(err, ErrContended)
+}
+
 func (r *request) kind() error {
 	if r.last.Outcome == quorum.Unavailable {
 		return ErrNoQuorum
@@ -199,10 +253,8 @@ func (r *request) fail(kind, cause error, more ...error) error {
 }
 
 func (r *request) newLock(grant *round.Grant, start clock.Time) *Lock {
-	k := &Lock{
+	return &Lock{
 		locker: r.locker, resource: r.resource, grant: grant, call: r.call,
-		lease: lease{start: start, ttl: r.ttl, drift: r.drift},
+		lease: lease{start: start, ttl: r.ttl, drift: r.drift}, since: start,
 	}
-	grant.OnFresh(k.confirm)
-	return k
 }

@@ -32,10 +32,24 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	if fn == nil {
 		return invalid("nil function")
 	}
-	lock, err := l.Lock(ctx, resource, ttl, opts...)
+	r, err := l.newRequest(ctx, resource, ttl, opts)
 	if err != nil {
 		return err
 	}
+	ctx, span := l.telemetry.startOn(ctx, spanWith, resource, r.ttl)
+	lock, err := r.run(ctx)
+	if err != nil {
+		finish(span, errorType(err), err, r.expected(err))
+		return err
+	}
+	result := resultPanicked // unless fn returns
+	defer func() {
+		seen := err
+		if seen == nil && result == resultPanicked {
+			seen = errPanicked
+		}
+		finish(span, result, seen, false)
+	}()
 	held, stop := lock.Context(ctx)
 	defer func() { // runs when fn panics or calls Goexit, too
 		over := lock.ended() // before Unlock, which ends a valid lock
@@ -44,13 +58,21 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 		stop()
 		if over != nil && over.Is(ErrLockLost) {
 			err = lostDuring(over, err)
+			result = resultLost
 		}
 		if onUnlockErr != nil && isNews(unlockErr, over) {
 			onUnlockErr(unlockErr)
 		}
 	}()
-	return fn(held, lock)
+	err = fn(held, lock)
+	result = resultDone
+	if err != nil {
+		result = resultFailed
+	}
+	return err
 }
+
+var errPanicked = &spanError{"panicked", "fn panicked or called runtime.Goexit"}
 
 // lostDuring returns With's error for a lock that was lost before fn returned err.
 func lostDuring(loss, err error) error {

@@ -23,7 +23,7 @@ type Table struct {
 	nodes []node
 	rows  map[string]*row
 	spare []*row
-	open  int           // places taken and not done
+	open  int           // places taken and not done, and other work
 	idle  chan struct{} // closed when open falls to 0, if somebody waits for that
 }
 
@@ -59,6 +59,22 @@ func (t *Table) Idle() <-chan struct{} {
 	idle := t.idle
 	t.settle()
 	return idle
+}
+
+// Begin counts work that is no place, such as telling somebody of one, as open
+// until End.
+func (t *Table) Begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open++
+}
+
+// End ends what Begin began.
+func (t *Table) End() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open--
+	t.settle()
 }
 
 func (t *Table) settle() {
@@ -114,7 +130,7 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 	defer t.mu.Unlock()
 	for i := range places {
 		p := &places[i]
-		p.train, p.node, p.timeout = tr, i, timeout
+		p.train, p.node, p.begun, p.timeout = tr, i, now, timeout
 		p.silentFor = t.nodes[i].silentFor(now, timeout)
 		switch {
 		case want != nil && !want(i):

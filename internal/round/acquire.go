@@ -22,14 +22,14 @@ func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Du
 	r := f.newRound(OpAcquire, places, l)
 	g.send(ctx, &g.first, places, func(node int, v vote) {
 		if v.kind == granted {
-			g.granted(ctx, node, start, l.Timeout)
+			g.granted(ctx, node)
 		}
 		r.file(node, v)
 	})
 
 	tally := quorum.Acquire{Nodes: f.Size()}
 	var left []time.Duration
-	outcome := r.await(ctx, func(_ int, v *vote) {
+	outcome := r.await(ctx, func(_ int, v vote) {
 		switch v.kind {
 		case granted:
 			tally.Granted++
@@ -40,7 +40,8 @@ func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Du
 			tally.Failed++
 		}
 	}, tally.Outcome)
-	res := r.result(outcome, tally.Granted)
+	g.decide(start)
+	res := r.result(outcome, tally.Granted, tally.Refused)
 	if outcome != quorum.Acquired {
 		res.RetryAfter = retryAfter(left, f.Quorum()-tally.Granted)
 	}

@@ -66,7 +66,7 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		r.file(node, v)
 	})
 
-	outcome := r.await(ctx, func(node int, v *vote) {
+	outcome := r.await(ctx, func(node int, v vote) {
 		switch v.kind {
 		case extended:
 			if g.holds(node) {
@@ -79,20 +79,18 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		default: // does not count
 		}
 	}, func(waiting, _ int) quorum.Outcome { return tally.Outcome(waiting) })
-	return r.result(outcome, tally.Held)
+	return r.result(outcome, tally.Held, tally.Gone)
 }
 
 // note takes note of what a node said.
 func (x *extension) note(ctx context.Context, node int, k kind) {
 	g := x.grant
 	g.mu.Lock()
+	fresh := false
 	switch k {
 	case extended:
-		// The value was put there before this round began, as an extension is
-		// not queued behind an unanswered command. So if the round succeeded,
-		// the node has held it since that success.
 		x.mine[node] = true
-		g.nodes[node].held = g.nodes[node].held || x.committed
+		fresh = x.committed && !g.nodes[node].held // too late to tell that there was no gap
 	case gone, taken:
 		x.gone[node], x.empty[node] = true, k == gone
 		g.nodes[node].held = false
@@ -100,8 +98,11 @@ func (x *extension) note(ctx context.Context, node int, k kind) {
 	}
 	late := x.arming && x.empty[node]
 	g.mu.Unlock()
-	if late {
+	switch {
+	case late:
 		x.arm(ctx)
+	case fresh:
+		g.refresh(ctx)
 	}
 }
 

@@ -51,7 +51,7 @@ type Failure struct {
 type Fleet struct {
 	clients []Client
 	lanes   *lane.Table
-	report  func(ctx context.Context, f Failure)
+	hooks   Hooks
 	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
 	timers  sync.Pool                // of *time.Timer, stopped: a round needs one each, at three allocations
 }
@@ -69,12 +69,19 @@ func (f *Fleet) stopTimer(t *time.Timer) {
 	f.timers.Put(t)
 }
 
-// NewFleet returns a fleet of the nodes behind clients. It calls report, if
-// that is not nil, once for each command that failed on a node; ctx has the
-// values of the caller's context and is never done.
-func NewFleet(clients []Client, report func(ctx context.Context, f Failure)) *Fleet {
+// Hooks are told what happens on the nodes, on the goroutines of node calls.
+// ctx has the values of the caller's context and is never done.
+type Hooks struct {
+	// Failed is called once for each command that failed on a node.
+	Failed func(ctx context.Context, f Failure)
+	// Late is called for each answer that came after the node timeout.
+	Late func(ctx context.Context, node int)
+}
+
+// NewFleet returns a fleet of the nodes behind clients.
+func NewFleet(clients []Client, hooks Hooks) *Fleet {
 	n := len(clients)
-	return &Fleet{clients: clients, lanes: lane.NewTable(n), report: report, errs: make([]atomic.Pointer[string], n)}
+	return &Fleet{clients: clients, lanes: lane.NewTable(n), hooks: hooks, errs: make([]atomic.Pointer[string], n)}
 }
 
 // Size returns the number of nodes.
@@ -137,28 +144,34 @@ func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file fun
 	for i := range places {
 		p := &places[i]
 		if !p.Taken() {
-			if v := f.absent(values, c.op, i, p); v.kind != none {
+			if v := g.absent(values, c.op, i, p); v.kind != none {
 				file(i, v)
 			}
 			continue
 		}
 		g.calls.Go(func() error {
-			v := f.visit(values, c, i, p)
-			file(i, v)
+			v := vote{kind: failed, err: errNoReturn}
+			defer func() { file(i, v) }() // if the client or the handler calls runtime.Goexit, too
+			if p.Wait() {
+				f.visit(values, c, i, p, &v)
+			} else {
+				v = vote{kind: skipped}
+			}
 			return v.err
 		})
 	}
 }
 
 // absent returns the vote of a node that was given no place.
-func (f *Fleet) absent(ctx context.Context, op Op, node int, p *lane.Place) vote {
+func (g *Grant) absent(ctx context.Context, op Op, node int, p *lane.Place) vote {
 	switch p.Reason() {
 	case lane.Behind:
 		return vote{kind: failed, err: errBehind} // not reported: the earlier command will be
 	case lane.Full:
-		err := f.silence(node, p.SilentFor())
+		err := g.fleet.silence(node, p.SilentFor())
 		err.full = true
-		return f.fail(ctx, op, node, err)
+		g.background(func() { g.fleet.hooks.Failed(ctx, Failure{node, op, err}) })
+		return vote{kind: failed, err: err}
 	case lane.Unneeded:
 		return vote{kind: skipped}
 	default: // lane.Unwanted
@@ -166,21 +179,24 @@ func (f *Fleet) absent(ctx context.Context, op Op, node int, p *lane.Place) vote
 	}
 }
 
-func (f *Fleet) fail(ctx context.Context, op Op, node int, err error) vote {
-	if f.report != nil {
-		f.report(ctx, Failure{node, op, err})
-	}
-	return vote{kind: failed, err: err}
+// background runs f on a goroutine that counts as a node call under way.
+func (g *Grant) background(f func()) {
+	lanes := g.fleet.lanes
+	lanes.Begin()
+	g.calls.Go(func() error {
+		defer lanes.End()
+		f()
+		return nil
+	})
 }
 
-// visit waits for the command's turn at a node, calls it and gives the place up.
-func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place) vote {
-	if !p.Wait() {
-		return vote{kind: skipped}
-	}
+// visit calls a node, whose turn it is, and gives the place up.
+func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *vote) {
+	answered := false
+	defer func() { p.Done(answered) }() // after the report: who waits for the lanes waits for that too
 	if !c.until.IsZero() && !time.Now().Before(c.until) {
-		p.Done(false)
-		return vote{kind: skipped}
+		*v = vote{kind: skipped}
+		return
 	}
 	reply, err := f.call(ctx, c, node)
 	again := err != nil && c.once
@@ -188,16 +204,21 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place) vot
 		// The one repeat of a command that go-redis does not repeat.
 		reply, err = f.call(ctx, c, node)
 	}
-	answered := f.note(node, c, err)
-	v := vote{late: again}
+	answered = f.note(node, c, err)
+	if answered && time.Since(p.Begun()) > p.Timeout() {
+		f.hooks.Late(ctx, node)
+	}
+	in := vote{late: again}
 	if err == nil {
-		err = v.read(c.op, reply)
+		err = in.read(c.op, reply)
 	}
 	if err != nil {
-		v = f.fail(ctx, c.op, node, c.redact(err))
+		in = vote{kind: failed, err: c.redact(err)}
+		*v = in
+		f.hooks.Failed(ctx, Failure{node, c.op, in.err})
+		return
 	}
-	p.Done(answered) // after the report: who waits for the lanes waits for that too
-	return v
+	*v = in
 }
 
 // note takes note of how a call ended. It reports whether the node answered.
@@ -265,12 +286,6 @@ type onceCmd struct{ *redis.Cmd }
 
 func (onceCmd) NoRetry() bool { return true }
 
-// isReply reports whether err came from the node and not from the way to it.
-func isReply(err error) bool {
-	_, ok := errors.AsType[redis.Error](err)
-	return ok
-}
-
 // read turns a script's reply into a vote.
 func (v *vote) read(op Op, reply any) error {
 	switch n, _ := reply.(int64); {
@@ -313,24 +328,4 @@ func unexpected(reply any) error {
 		return errors.New("no reply was set: is the client a pipeline, or a stub?")
 	}
 	return fmt.Errorf("unexpected reply of type %T", reply)
-}
-
-var errBehind = errors.New("no answer yet to an earlier command of this lock")
-
-// A silentError says that a node did not answer.
-type silentError struct {
-	silent time.Duration
-	full   bool    // it was not asked because enough calls wait for it
-	last   *string // its last error, if any
-}
-
-func (e *silentError) Error() string {
-	text := fmt.Sprintf("no answer within %v", e.silent.Round(time.Millisecond))
-	if e.full {
-		text += fmt.Sprintf(", not asked as %d calls wait already", lane.Limit)
-	}
-	if e.last != nil {
-		text += "; its last error: " + *e.last
-	}
-	return text
 }

@@ -29,6 +29,11 @@ type Grant struct {
 	nodes   []grantNode
 	release release
 	fresh   func(ctx context.Context)
+	missed  context.Context //nolint:containedctx // of a grant that came before OnFresh
+	late    bool
+	// countUntil is until when grants of the attempt count; zero while it is
+	// not decided.
+	countUntil time.Time
 }
 
 // A grantNode is what is known of the value on one node. It is under Grant.mu.
@@ -60,35 +65,70 @@ func (g *Grant) Value() string { return g.value }
 // waits to be sent.
 func (g *Grant) Pending() bool { return g.train.Pending() }
 
+// grace is how long after the decision a grant counts as if it had come with
+// the others: as long as those took, between 5 and 50 ms. Replies that differ by
+// the jitter of a network count; and for a node that granted in time to lose
+// its data, come back, and be locked and unlocked by somebody else together
+// with the late one, that is too short.
+func grace(deciding time.Duration) time.Duration {
+	return min(max(deciding, 5*time.Millisecond), 50*time.Millisecond)
+}
+
+// decide notes that an attempt that began at start is decided. Grants that
+// come after the grace do not count until an extension has succeeded beside
+// them: a node that held the value may have lost it before they came, and
+// somebody else may have had the lock.
+func (g *Grant) decide(start time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.countUntil = now.Add(grace(now.Sub(start)))
+}
+
+// granted notes that a node has granted the value.
+func (g *Grant) granted(ctx context.Context, node int) {
+	g.mu.Lock()
+	if g.countUntil.IsZero() || time.Now().Before(g.countUntil) {
+		g.nodes[node].held = true
+		g.mu.Unlock()
+		return
+	}
+	g.late = true
+	g.mu.Unlock()
+	g.refresh(ctx)
+}
+
+// Late reports whether a node was given the value so late that it keeps it
+// beyond the end of the lock.
+func (g *Grant) Late() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.late
+}
+
 // OnFresh has f called, on a goroutine of its own, when a node has the value
 // but does not count for extensions until one has succeeded beside it.
 func (g *Grant) OnFresh(f func(ctx context.Context)) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.fresh = f
-}
-
-// granted notes that a node has granted the value for an attempt that began at
-// start. A grant that comes later than the node timeout does not count until an
-// extension has succeeded beside it: in the meantime a node that held the
-// value may have lost it, and somebody else may have had the lock.
-func (g *Grant) granted(ctx context.Context, node int, start time.Time, timeout time.Duration) {
-	if time.Since(start) > timeout {
-		g.refresh(ctx)
-		return
-	}
-	g.mu.Lock()
-	g.nodes[node].held = true
+	missed := g.missed
 	g.mu.Unlock()
+	if missed != nil {
+		g.refresh(missed)
+	}
 }
 
 // refresh tells that a node has the value but does not count yet.
 func (g *Grant) refresh(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	g.mu.Lock()
 	fresh := g.fresh
+	if fresh == nil {
+		g.missed = ctx
+	}
 	g.mu.Unlock()
 	if fresh != nil {
-		fresh(context.WithoutCancel(ctx))
+		g.background(func() { fresh(ctx) })
 	}
 }
 

@@ -161,13 +161,11 @@ func (w *Wave) result() Result {
 	g := w.grant
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	res := Result{Outcome: w.outcome, Agreed: g.tally().Removed}
-	if res.Outcome == quorum.Released {
-		return res
-	}
+	tally := g.tally()
+	res := Result{Outcome: w.outcome, Agreed: tally.Removed, Refused: tally.NotOurs}
 	for i := range g.nodes {
 		switch n := &g.nodes[i].release; {
-		case n.underway:
+		case n.underway && (n.silent || w.outcome != quorum.Released):
 			res.Failures = append(res.Failures, Failure{i, OpRelease, g.fleet.silence(i, time.Since(w.begun))})
 		case n.kind == failed:
 			res.Failures = append(res.Failures, Failure{i, OpRelease, n.err})

@@ -28,11 +28,14 @@ type Result struct {
 	Outcome quorum.Outcome
 	// Agreed is how many nodes voted yes before the outcome was decided.
 	Agreed int
+	// Refused is how many said that the value of somebody else is there or, of
+	// an extension or a release, that ours is not.
+	Refused int
 	// RetryAfter is when as many nodes as were missing may be free again; 0 if
 	// nobody knows.
 	RetryAfter time.Duration
-	// Cut says that Limits.Wait ended the round before its node timeout.
-	Cut bool
+	// TimedOut says that the wait ended before the votes had decided.
+	TimedOut bool
 	// Failures are the nodes that failed or did not answer in time, in node
 	// order.
 	Failures []Failure
@@ -91,7 +94,7 @@ func (r *round) file(node int, v vote) { r.filed <- filed{node, v} }
 
 // await reads votes until outcome is not Undecided any more or the wait is
 // over. It passes each vote to count first.
-func (r *round) await(ctx context.Context, count func(node int, v *vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
+func (r *round) await(ctx context.Context, count func(node int, v vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
 	timer := r.fleet.startTimer(r.limits.wait())
 	defer r.fleet.stopTimer(timer)
 	for {
@@ -100,8 +103,8 @@ func (r *round) await(ctx context.Context, count func(node int, v *vote), outcom
 		}
 		select {
 		case in := <-r.filed:
-			r.read(in.node, &in.vote)
-			count(in.node, &in.vote)
+			r.read(in.node, in.vote)
+			count(in.node, in.vote)
 		case <-timer.C:
 			r.timedOut = true
 			r.waiting, r.silent = 0, r.waiting+r.silent
@@ -113,7 +116,7 @@ func (r *round) await(ctx context.Context, count func(node int, v *vote), outcom
 	}
 }
 
-func (r *round) read(node int, v *vote) {
+func (r *round) read(node int, v vote) {
 	r.voted[node] = true
 	if !r.patient && r.places[node].SilentFor() > 0 {
 		r.silent--
@@ -127,11 +130,8 @@ func (r *round) read(node int, v *vote) {
 
 // result returns what came of the round, with the nodes that failed, and those
 // that were waited for in vain or not waited for because they were silent.
-func (r *round) result(o quorum.Outcome, agreed int) Result {
-	res := Result{Outcome: o, Agreed: agreed, Cut: r.timedOut && r.limits.Wait < r.limits.Timeout}
-	if o == quorum.Acquired || o == quorum.Extended {
-		return res
-	}
+func (r *round) result(o quorum.Outcome, agreed, refused int) Result {
+	res := Result{Outcome: o, Agreed: agreed, Refused: refused, TimedOut: r.timedOut}
 	for i, voted := range r.voted {
 		switch silent := r.places[i].SilentFor(); {
 		case voted:

@@ -1,0 +1,69 @@
+package round
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/lane"
+)
+
+var errNoReturn = errors.New("the client did not return")
+
+var errBehind = errors.New("no answer yet to an earlier command of this lock")
+
+// A silentError says that a node did not answer.
+type silentError struct {
+	silent time.Duration
+	full   bool    // it was not asked because enough calls wait for it
+	last   *string // its last error, if any
+}
+
+func (e *silentError) Error() string {
+	text := fmt.Sprintf("no answer within %v", e.silent.Round(time.Millisecond))
+	if e.full {
+		text += fmt.Sprintf(", not asked as %d calls wait already", lane.Limit)
+	}
+	if e.last != nil {
+		text += "; its last error: " + *e.last
+	}
+	return text
+}
+
+// isReply reports whether err came from the node and not from the way to it.
+func isReply(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+// ErrorType returns a name of low cardinality for the failure of a node:
+// "no_answer", "timeout", the code of a Redis error such as "LOADING", or the
+// name of a Go type.
+func ErrorType(err error) string {
+	if _, ok := errors.AsType[*silentError](err); ok || errors.Is(err, errBehind) {
+		return "no_answer"
+	}
+	if e, ok := errors.AsType[redis.Error](err); ok {
+		return code(e.Error())
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return "timeout"
+	}
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+// code returns the code that a Redis error begins with, "ERR" if it has none.
+func code(text string) string {
+	first, _, _ := strings.Cut(text, " ")
+	if first == "" || strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "ERR"
+	}
+	return first
+}

@@ -1,0 +1,313 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// ScopeName is the instrumentation scope of every span and metric.
+const ScopeName = "github.com/b0401464/redlock"
+
+// Version is the version of the library, and of its instrumentation scope.
+const Version = "0.1.0"
+
+// Names of spans.
+const (
+	spanWith    = "redlock.with"
+	spanLock    = "redlock.lock"
+	spanAttempt = "redlock.attempt"
+	spanExtend  = "redlock.extend"
+	spanUnlock  = "redlock.unlock"
+)
+
+// Attributes of spans and metrics. None is the namespace of another one.
+const (
+	keyResource      = attribute.Key("redlock.resource")
+	keyTTL           = attribute.Key("redlock.ttl")
+	keyResult        = attribute.Key("redlock.result")
+	keyOutcome       = attribute.Key("redlock.outcome")
+	keyQuorum        = attribute.Key("redlock.quorum")
+	keyValidity      = attribute.Key("redlock.validity")
+	keyAttemptCount  = attribute.Key("redlock.attempt.count")
+	keyAttemptNumber = attribute.Key("redlock.attempt.number")
+	keyNodeCount     = attribute.Key("redlock.node.count")
+	keyNodeIndex     = attribute.Key("redlock.node.index")
+	keyNodeAgreed    = attribute.Key("redlock.node.agreed_count")
+	keyNodeRefused   = attribute.Key("redlock.node.refused_count")
+	keyNodeGone      = attribute.Key("redlock.node.gone_count")
+	keyNodeFailed    = attribute.Key("redlock.node.failed_count")
+)
+
+// Values of redlock.result for what went well, and for the end of a hold. An
+// operation that failed has its error.type there.
+const (
+	resultAcquired = "acquired"
+	resultExtended = "extended"
+	resultReleased = "released"
+	resultDone     = "done"     // of With: fn returned nil
+	resultFailed   = "failed"   // of With: fn returned an error
+	resultPanicked = "panicked" // of With: fn panicked or called runtime.Goexit
+	resultLost     = "lost"
+	resultExpired  = "expired"
+)
+
+// durationBuckets are the bounds of every histogram, in seconds: from a round
+// trip on a local network to the longest default wait.
+var durationBuckets = []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+
+// holdBuckets are the bounds of how long locks are held, in seconds.
+var holdBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// telemetry makes the spans and metrics of a Locker.
+type telemetry struct {
+	tracer trace.Tracer
+	nodes  []attribute.Set                            // what names each node
+	extra  func(resource string) []attribute.KeyValue // nil unless WithMetricAttributes is given
+
+	lockDuration   metric.Float64Histogram
+	holdDuration   metric.Float64Histogram
+	extendDuration metric.Float64Histogram
+	unlockDuration metric.Float64Histogram
+	attempts       metric.Int64Counter
+	losses         metric.Int64Counter
+	nodeErrors     metric.Int64Counter
+	lateReplies    metric.Int64Counter
+	active         metric.Int64UpDownCounter
+	waiting        metric.Int64UpDownCounter
+}
+
+// newTelemetry makes the instruments. addrs has each node's address, empty
+// where the client tells no single one.
+func newTelemetry(tp trace.TracerProvider, mp metric.MeterProvider, extra func(string) []attribute.KeyValue, addrs []string) (*telemetry, error) {
+	if tp == nil {
+		tp = otel.GetTracerProvider()
+	}
+	if mp == nil {
+		mp = otel.GetMeterProvider()
+	}
+	t := &telemetry{
+		tracer: tp.Tracer(ScopeName, trace.WithInstrumentationVersion(Version), trace.WithSchemaURL(semconv.SchemaURL)),
+		extra:  extra,
+	}
+	for i, addr := range addrs {
+		t.nodes = append(t.nodes, nodeAttributes(i, addr))
+	}
+	m := instruments{meter: mp.Meter(ScopeName, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL))}
+	t.lockDuration = m.histogram("redlock.lock.duration", "Duration of Lock and TryLock: all attempts and the pauses between them.", durationBuckets)
+	t.holdDuration = m.histogram("redlock.hold.duration", "How long locks were held, by how that ended.", holdBuckets)
+	t.extendDuration = m.histogram("redlock.extend.duration", "Duration of Extend.", durationBuckets)
+	t.unlockDuration = m.histogram("redlock.unlock.duration", "Duration of Unlock.", durationBuckets)
+	t.attempts = m.counter("redlock.lock.attempts", "{attempt}", "Attempts to acquire a lock, by outcome.")
+	t.losses = m.counter("redlock.lock.losses", "{loss}", "Locks that expired or were found gone before they were released.")
+	t.nodeErrors = m.counter("redlock.node.errors", "{error}", "Commands that failed on a node.")
+	t.lateReplies = m.counter("redlock.node.late_replies", "{reply}", "Replies that a node sent after the node timeout.")
+	t.active = m.upDownCounter("redlock.lock.active", "{lock}", "Locks held.")
+	t.waiting = m.upDownCounter("redlock.lock.waiting", "{caller}", "Callers that were refused and wait for their next attempt.")
+	return t, errors.Join(m.errs...)
+}
+
+// instruments makes instruments and collects what goes wrong.
+type instruments struct {
+	meter metric.Meter
+	errs  []error
+}
+
+func (m *instruments) histogram(name, description string, buckets []float64) metric.Float64Histogram {
+	h, err := m.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
+		metric.WithExplicitBucketBoundaries(buckets...))
+	m.errs = append(m.errs, err)
+	return h
+}
+
+func (m *instruments) counter(name, unit, description string) metric.Int64Counter {
+	c, err := m.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	m.errs = append(m.errs, err)
+	return c
+}
+
+func (m *instruments) upDownCounter(name, unit, description string) metric.Int64UpDownCounter {
+	c, err := m.meter.Int64UpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	m.errs = append(m.errs, err)
+	return c
+}
+
+// nodeAttributes names a node by its address, or by its position if it has no
+// single one.
+func nodeAttributes(index int, addr string) attribute.Set {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return attribute.NewSet(keyNodeIndex.Int(index))
+	}
+	attrs := []attribute.KeyValue{semconv.ServerAddress(host)}
+	if n, err := strconv.Atoi(port); err == nil {
+		attrs = append(attrs, semconv.ServerPort(n))
+	}
+	return attribute.NewSet(attrs...)
+}
+
+// start begins a span. Attributes are set where it records only, so that they
+// cost nothing without an SDK.
+func (t *telemetry) start(ctx context.Context, name string) (context.Context, trace.Span) {
+	return t.tracer.Start(ctx, name)
+}
+
+// startOn begins the span of an operation on a resource.
+func (t *telemetry) startOn(ctx context.Context, name, resource string, ttl time.Duration) (context.Context, trace.Span) {
+	ctx, span := t.tracer.Start(ctx, name)
+	if span.IsRecording() {
+		span.SetAttributes(keyResource.String(resource))
+		if ttl > 0 {
+			span.SetAttributes(keyTTL.Float64(ttl.Seconds()))
+		}
+	}
+	return ctx, span
+}
+
+// finish ends a span with the result of its operation. An error that is
+// expected is a result, not a failure of the span.
+func finish(span trace.Span, result string, err error, expected bool) {
+	if span.IsRecording() {
+		span.SetAttributes(keyResult.String(result))
+		if err != nil && !expected {
+			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
+			span.SetStatus(codes.Error, err.Error())
+		}
+	}
+	span.End()
+}
+
+// record adds a duration to a histogram, by the result of its operation.
+func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d time.Duration, resource, result string, err error, expected bool) {
+	if !h.Enabled(ctx) {
+		return
+	}
+	attrs := append(t.resourceAttributes(resource), keyResult.String(result))
+	if err != nil && !expected {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType(err)))
+	}
+	h.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
+}
+
+func (t *telemetry) resourceAttributes(resource string) []attribute.KeyValue {
+	if t.extra == nil {
+		return nil
+	}
+	return t.extra(resource)
+}
+
+// endLock ends the span of a Lock that made attempts and returned err.
+func (t *telemetry) endLock(ctx context.Context, span trace.Span, r *request, err error) {
+	expected := r.expected(err)
+	result := resultOf(err, resultAcquired)
+	if span.IsRecording() {
+		span.SetAttributes(
+			keyNodeCount.Int(len(t.nodes)),
+			keyQuorum.Int(r.locker.fleet.Quorum()),
+			keyAttemptCount.Int(r.attempts),
+		)
+	}
+	finish(span, result, err, expected)
+	t.record(ctx, t.lockDuration, time.Since(r.began), r.resource, result, err, expected)
+}
+
+// An attemptSummary is what the span of an attempt tells.
+type attemptSummary struct {
+	number, agreed, refused, failed int
+	outcome                         string
+	validity                        time.Duration // left, if it was acquired
+}
+
+func (t *telemetry) endAttempt(ctx context.Context, span trace.Span, resource string, a attemptSummary) {
+	if span.IsRecording() {
+		span.SetAttributes(
+			keyAttemptNumber.Int(a.number),
+			keyNodeAgreed.Int(a.agreed),
+			keyNodeRefused.Int(a.refused),
+			keyNodeFailed.Int(a.failed),
+			keyOutcome.String(a.outcome),
+		)
+		if a.validity > 0 {
+			span.SetAttributes(keyValidity.Float64(a.validity.Seconds()))
+		}
+	}
+	span.End()
+	if t.attempts.Enabled(ctx) {
+		attrs := append(t.resourceAttributes(resource), keyOutcome.String(a.outcome))
+		t.attempts.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
+	}
+}
+
+// setVotes sets what the nodes said to an extension or a release.
+func setVotes(span trace.Span, agreed, gone, failed int) {
+	if span.IsRecording() {
+		span.SetAttributes(keyNodeAgreed.Int(agreed), keyNodeGone.Int(gone), keyNodeFailed.Int(failed))
+	}
+}
+
+// add adds n to the locks held, or to the callers that wait.
+func (t *telemetry) add(ctx context.Context, c metric.Int64UpDownCounter, n int64, resource string) {
+	if c.Enabled(ctx) {
+		c.Add(ctx, n, metric.WithAttributeSet(attribute.NewSet(t.resourceAttributes(resource)...)))
+	}
+}
+
+// held records the end of a hold.
+func (t *telemetry) held(ctx context.Context, resource, result string, d time.Duration) {
+	if t.holdDuration.Enabled(ctx) {
+		attrs := append(t.resourceAttributes(resource), keyResult.String(result))
+		t.holdDuration.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
+	}
+	if result != resultReleased && t.losses.Enabled(ctx) {
+		attrs := append(t.resourceAttributes(resource), keyResult.String(result))
+		t.losses.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
+	}
+}
+
+// nodeFailed counts a command that failed on a node.
+func (t *telemetry) nodeFailed(ctx context.Context, err *NodeError) {
+	if t.nodeErrors.Enabled(ctx) {
+		attrs := append(t.nodes[err.Node].ToSlice(), semconv.ErrorTypeKey.String(err.ErrorType()))
+		t.nodeErrors.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
+	}
+}
+
+// nodeLate counts a reply that came after the node timeout.
+func (t *telemetry) nodeLate(ctx context.Context, node int) {
+	if t.lateReplies.Enabled(ctx) {
+		t.lateReplies.Add(ctx, 1, metric.WithAttributeSet(t.nodes[node]))
+	}
+}
+
+// resultOf returns the result of an operation: ok, or the type of its error.
+func resultOf(err error, ok string) string {
+	if err == nil {
+		return ok
+	}
+	return errorType(err)
+}
+
+// errorType returns the value of error.type for an error that a caller gets.
+func errorType(err error) string {
+	if errors.Is(err, ErrInvalidArgument) {
+		return "invalid_argument"
+	}
+	return semconv.ErrorType(err).Value.AsString()
+}
+
+// A spanError is a failure that a span tells of and nobody gets as an error.
+type spanError struct{ kind, text string }
+
+func (e *spanError) Error() string { return e.text }
+
+// ErrorType returns the value of error.type.
+func (e *spanError) ErrorType() string { return e.kind }

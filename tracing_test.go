@@ -1,0 +1,278 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/b0401464/redlock"
+)
+
+// A recorder records the spans of a Locker.
+type recorder struct {
+	*tracetest.SpanRecorder
+	provider *sdktrace.TracerProvider
+}
+
+func newRecorder() recorder {
+	r := tracetest.NewSpanRecorder()
+	return recorder{r, sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r))}
+}
+
+func (r recorder) option() redlock.Option { return redlock.WithTracerProvider(r.provider) }
+
+// take returns the spans that have ended since the last call, in that order.
+func (r recorder) take() []sdktrace.ReadOnlySpan {
+	defer r.Reset()
+	return r.Ended()
+}
+
+// a is the attributes of a span.
+type a map[attribute.Key]any
+
+func attributes(s sdktrace.ReadOnlySpan) a {
+	all := a{}
+	for _, kv := range s.Attributes() {
+		all[kv.Key] = kv.Value.AsInterface()
+	}
+	return all
+}
+
+func requireSpan(t *testing.T, s sdktrace.ReadOnlySpan, name string, want a) {
+	t.Helper()
+	require.Equal(t, name, s.Name())
+	assert.Equal(t, trace.SpanKindInternal, s.SpanKind())
+	assert.Equal(t, redlock.ScopeName, s.InstrumentationScope().Name)
+	assert.Equal(t, redlock.Version, s.InstrumentationScope().Version)
+	assert.Empty(t, s.Events())
+	assert.Equal(t, want, attributes(s), name)
+}
+
+func requireOK(t *testing.T, spans ...sdktrace.ReadOnlySpan) {
+	t.Helper()
+	for _, s := range spans {
+		assert.Equal(t, codes.Unset, s.Status().Code, s.Name())
+		assert.NotContains(t, attributes(s), attribute.Key("error.type"), s.Name())
+	}
+}
+
+func requireChild(t *testing.T, parent, child sdktrace.ReadOnlySpan) {
+	t.Helper()
+	assert.Equal(t, parent.SpanContext().SpanID(), child.Parent().SpanID(), "%s under %s", child.Name(), parent.Name())
+	assert.Equal(t, parent.SpanContext().TraceID(), child.SpanContext().TraceID())
+}
+
+func TestSpansOfWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r := newRecorder()
+		l := newLocker(t, nodes, r.option())
+		require.NoError(t, l.With(t.Context(), "a", ttl, func(ctx context.Context, lock *redlock.Lock) error {
+			_, span := r.provider.Tracer("mine").Start(ctx, "work")
+			synctest.Wait()
+			defer span.End()
+			return lock.Extend(ctx, ttl)
+		}, nil))
+		spans := r.take()
+		require.Len(t, spans, 6)
+		attempt, lockSpan, extend, work, unlock, with := spans[0], spans[1], spans[2], spans[3], spans[4], spans[5]
+		requireChild(t, lockSpan, attempt)
+		for _, s := range []sdktrace.ReadOnlySpan{lockSpan, extend, work, unlock} {
+			requireChild(t, with, s)
+		}
+		requireOK(t, spans...)
+		requireSpan(t, with, "redlock.with", a{"redlock.resource": "a", "redlock.ttl": 10.0, "redlock.result": "done"})
+		requireSpan(t, lockSpan, "redlock.lock", a{
+			"redlock.resource": "a", "redlock.ttl": 10.0, "redlock.result": "acquired",
+			"redlock.node.count": int64(3), "redlock.quorum": int64(2), "redlock.attempt.count": int64(1),
+		})
+		requireSpan(t, attempt, "redlock.attempt", a{
+			"redlock.attempt.number": int64(1), "redlock.outcome": "acquired", "redlock.validity": 9.898,
+			"redlock.node.agreed_count": int64(2), "redlock.node.refused_count": int64(0), "redlock.node.failed_count": int64(0),
+		})
+		requireSpan(t, extend, "redlock.extend", a{
+			"redlock.resource": "a", "redlock.ttl": 10.0, "redlock.result": "extended",
+			"redlock.node.agreed_count": int64(2), "redlock.node.gone_count": int64(0), "redlock.node.failed_count": int64(0),
+		})
+		requireSpan(t, unlock, "redlock.unlock", a{
+			"redlock.resource": "a", "redlock.result": "released",
+			"redlock.node.agreed_count": int64(2), "redlock.node.gone_count": int64(0), "redlock.node.failed_count": int64(0),
+		})
+	})
+}
+
+func TestSpansOfALockThatWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		holder, r := lock(t, newLocker(t, nodes)), newRecorder()
+		time.AfterFunc(150*time.Millisecond, func() { assert.NoError(t, holder.Unlock(context.Background())) })
+		lock(t, newLocker(t, nodes, r.option()), redlock.WithRetry(5, 100*time.Millisecond), redlock.WithJitter(0))
+		spans := r.take()
+		require.Len(t, spans, 4)
+		for i, outcome := range []string{"held", "held", "acquired"} {
+			requireChild(t, spans[3], spans[i])
+			assert.Equal(t, outcome, attributes(spans[i])["redlock.outcome"])
+			assert.Equal(t, int64(i+1), attributes(spans[i])["redlock.attempt.number"])
+		}
+		assert.Equal(t, int64(2), attributes(spans[0])["redlock.node.refused_count"])
+		assert.Equal(t, int64(3), attributes(spans[3])["redlock.attempt.count"])
+		requireOK(t, spans...)
+		assert.Equal(t, 200*time.Millisecond, spans[3].EndTime().Sub(spans[3].StartTime()))
+	})
+}
+
+func TestAnExpectedRefusalIsAResultAndNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		lock(t, newLocker(t, nodes))
+		r := newRecorder()
+		l := newLocker(t, nodes, r.option())
+		_, err := l.TryLock(t.Context(), "a", ttl)
+		require.ErrorIs(t, err, redlock.ErrContended)
+		err = l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, redlock.WithRetry(0, 0))
+		require.ErrorIs(t, err, redlock.ErrContended)
+		spans := r.take()
+		require.Len(t, spans, 5)
+		requireOK(t, spans...)
+		for _, s := range []sdktrace.ReadOnlySpan{spans[1], spans[3], spans[4]} {
+			assert.Equal(t, "contended", attributes(s)["redlock.result"], s.Name())
+		}
+		_, err = l.Lock(t.Context(), "a", ttl, redlock.WithRetry(1, 0))
+		require.ErrorIs(t, err, redlock.ErrContended)
+		spans = r.take()
+		requireFailed(t, spans[len(spans)-1], "contended")
+	})
+}
+
+func requireFailed(t *testing.T, s sdktrace.ReadOnlySpan, errorType string) {
+	t.Helper()
+	assert.Equal(t, codes.Error, s.Status().Code, s.Name())
+	assert.NotEmpty(t, s.Status().Description)
+	assert.Equal(t, errorType, attributes(s)["error.type"], s.Name())
+}
+
+func TestSpansOfFailures(t *testing.T) {
+	canceled, cancel := context.WithCancel(context.Background())
+	cancel()
+	late, cancelLate := context.WithDeadline(context.Background(), time.Unix(0, 0))
+	defer cancelLate()
+	for name, c := range map[string]struct {
+		run        func(t *testing.T, nodes []*node, l *redlock.Locker) error
+		span       string
+		errorType  string
+		wantResult string
+	}{
+		"no quorum": {func(t *testing.T, nodes []*node, l *redlock.Locker) error {
+			nodes[0].SetError("ERR broken")
+			nodes[1].SetError("ERR broken")
+			_, err := l.TryLock(t.Context(), "a", ttl)
+			return err
+		}, "redlock.lock", "no_quorum", "no_quorum"},
+		"cancelled": {func(_ *testing.T, _ []*node, l *redlock.Locker) error {
+			_, err := l.Lock(canceled, "a", ttl)
+			return err
+		}, "redlock.lock", "canceled", "canceled"},
+		"deadline": {func(_ *testing.T, _ []*node, l *redlock.Locker) error {
+			_, err := l.Lock(late, "a", ttl)
+			return err
+		}, "redlock.lock", "deadline_exceeded", "deadline_exceeded"},
+		"lost while held": {func(t *testing.T, _ []*node, l *redlock.Locker) error {
+			return l.With(t.Context(), "a", ttl, func(ctx context.Context, _ *redlock.Lock) error {
+				<-ctx.Done()
+				return nil
+			}, nil)
+		}, "redlock.with", "lock_lost", "lost"},
+		"fn failed": {func(t *testing.T, _ []*node, l *redlock.Locker) error {
+			return l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return errBody }, nil)
+		}, "redlock.with", "*errors.errorString", "failed"},
+		"fn panicked": {func(t *testing.T, _ []*node, l *redlock.Locker) error {
+			assert.Panics(t, func() {
+				_ = l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { panic("boom") }, nil)
+			})
+			return errBody
+		}, "redlock.with", "panicked", "panicked"},
+		"unlock of a lost lock": {func(t *testing.T, nodes []*node, l *redlock.Locker) error {
+			k := lock(t, l)
+			nodes[0].Del("a")
+			nodes[1].Del("a")
+			return k.Unlock(t.Context())
+		}, "redlock.unlock", "lock_lost", "lock_lost"},
+		"extend of a lost lock": {func(t *testing.T, nodes []*node, l *redlock.Locker) error {
+			k := lock(t, l)
+			nodes[0].Del("a")
+			nodes[1].Del("a")
+			return k.Extend(t.Context(), ttl)
+		}, "redlock.extend", "lock_lost", "lock_lost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				r := newRecorder()
+				l := newLocker(t, nodes, r.option())
+				require.Error(t, c.run(t, nodes, l))
+				spans := r.take()
+				i := len(spans) - 1
+				for c.span != spans[i].Name() { // what goes on in the background may end later
+					i--
+				}
+				requireFailed(t, spans[i], c.errorType)
+				assert.Equal(t, c.wantResult, attributes(spans[i])["redlock.result"])
+			})
+		})
+	}
+}
+
+func TestSpansNeverShowTheLocksValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r := newRecorder()
+		k := lock(t, newLocker(t, nodes, r.option()))
+		value := k.Value()
+		nodes[0].SetError("ERR unknown command, with args beginning with: '" + value + "'")
+		nodes[1].SetError("ERR unknown command, with args beginning with: '" + value[:20])
+		err := k.Unlock(t.Context())
+		require.ErrorIs(t, err, redlock.ErrNoQuorum)
+		for _, s := range r.take() {
+			assert.NotContains(t, s.Status().Description, value[:8])
+			for k, v := range attributes(s) {
+				if text, ok := v.(string); ok {
+					assert.NotContains(t, text, value[:8], k)
+				}
+			}
+		}
+		assert.Contains(t, err.Error(), "[value]")
+	})
+}
+
+func TestNoAttributeNameIsANamespace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r := newRecorder()
+		l := newLocker(t, nodes, r.option())
+		require.NoError(t, l.With(t.Context(), "a", ttl, func(ctx context.Context, k *redlock.Lock) error {
+			return errors.Join(k.Extend(ctx, ttl))
+		}, nil))
+		names := map[attribute.Key]bool{}
+		for _, s := range r.take() {
+			for k := range attributes(s) {
+				names[k] = true
+			}
+		}
+		for name := range names {
+			for other := range names {
+				assert.False(t, strings.HasPrefix(string(other), string(name)+"."), "%s and %s", name, other)
+			}
+		}
+	})
+}
