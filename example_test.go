@@ -1,0 +1,262 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock"
+)
+
+// newClient returns a client that gives up on a node within seconds.
+func newClient(addr string) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr:          addr,
+		DialTimeout:   time.Second,
+		DialerRetries: 1,           // attempts to connect; go-redis makes 5 by default
+		ReadTimeout:   time.Second, // WriteTimeout follows it
+		MaxRetries:    1,           // go-redis sends a command up to 3 times more by default
+		PoolSize:      100,         // more than resources that are locked at the same moment
+	})
+}
+
+// startNodes starts three in-memory Redis servers and returns a client for
+// each. The function it returns closes all of them.
+func startNodes() (clients []*redis.Client, closeAll func()) {
+	var servers []*miniredis.Miniredis
+	for range 3 {
+		server, err := miniredis.Run()
+		if err != nil {
+			log.Panic(err)
+		}
+		servers = append(servers, server)
+		clients = append(clients, newClient(server.Addr()))
+	}
+	return clients, func() {
+		for i, server := range servers {
+			_ = clients[i].Close()
+			server.Close()
+		}
+	}
+}
+
+// newExampleLocker returns a Locker on three in-memory nodes.
+func newExampleLocker() (locker *redlock.Locker, closeAll func()) {
+	clients, closeNodes := startNodes()
+	locker, err := redlock.New(clients)
+	if err != nil {
+		log.Panic(err)
+	}
+	return locker, func() {
+		_ = locker.Shutdown(context.Background())
+		closeNodes()
+	}
+}
+
+func charge(context.Context, int) error {
+	fmt.Println("charged")
+	return nil
+}
+
+func draw(context.Context, int) error {
+	fmt.Println("drawn")
+	return nil
+}
+
+func Example() {
+	clients, closeNodes := startNodes()
+	defer closeNodes()
+
+	locker, err := redlock.New(clients)
+	if err != nil {
+		log.Panic(err)
+	}
+	err = locker.With(context.Background(), "invoice:42", 10*time.Second,
+		func(ctx context.Context, _ *redlock.Lock) error {
+			return charge(ctx, 42) // ctx ends the moment the lock can no longer be trusted
+		}, nil)
+	fmt.Println(err)
+	_ = locker.Shutdown(context.Background())
+	// Output:
+	// charged
+	// <nil>
+}
+
+func ExampleLocker_With() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+
+	err := locker.With(ctx, "invoice:42", 10*time.Second,
+		func(ctx context.Context, lock *redlock.Lock) error {
+			if err := draw(ctx, 42); err != nil {
+				return err
+			}
+			if err := lock.Extend(ctx, 10*time.Second); err != nil { // 10 s from now
+				return err
+			}
+			return charge(ctx, 42)
+		},
+		func(err error) { log.Printf("release: %v", err) }, // or nil
+		redlock.WithMaxWait(5*time.Second),
+	)
+	switch {
+	case err == nil:
+		fmt.Println("done")
+	case errors.Is(err, redlock.ErrContended):
+		fmt.Println("somebody else has it: nothing was done")
+	case errors.Is(err, redlock.ErrLockLost):
+		fmt.Println("the lock was lost before the function returned")
+	default:
+		fmt.Println(err) // the function's own error, or Redis is not available
+	}
+	// Output:
+	// drawn
+	// charged
+	// done
+}
+
+// chargeByHand does what With does, step by step.
+func chargeByHand(ctx context.Context, locker *redlock.Locker) error {
+	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Without the caller's cancellation, Unlock waits for the outcome, but
+		// no longer than the node timeout.
+		if err := lock.Unlock(context.WithoutCancel(ctx)); err != nil {
+			log.Printf("release: %v", err)
+		}
+	}()
+	held, cancel := lock.Context(ctx) // ends with ctx, and when the lock is over
+	defer cancel()
+
+	if err := draw(held, 42); err != nil {
+		return err
+	}
+	if err := lock.Extend(held, 10*time.Second); err != nil {
+		return err
+	}
+	return charge(held, 42)
+}
+
+func ExampleLocker_Lock() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+
+	fmt.Println(chargeByHand(context.Background(), locker))
+	// Output:
+	// drawn
+	// charged
+	// <nil>
+}
+
+// chargeUnlessBusy does nothing if somebody else is at it.
+func chargeUnlessBusy(ctx context.Context, locker *redlock.Locker) error {
+	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
+	if errors.Is(err, redlock.ErrContended) {
+		return nil // somebody else is at it
+	}
+	if err != nil {
+		return err
+	}
+	held, cancel := lock.Context(ctx)
+	defer cancel()
+	return errors.Join(charge(held, 42), lock.Unlock(context.WithoutCancel(ctx)))
+}
+
+func ExampleLocker_TryLock() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+
+	fmt.Println(chargeUnlessBusy(ctx, locker))
+
+	other, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
+	fmt.Println(err)
+	fmt.Println(chargeUnlessBusy(ctx, locker))
+	fmt.Println(other.Unlock(ctx))
+	// Output:
+	// charged
+	// <nil>
+	// <nil>
+	// <nil>
+	// <nil>
+}
+
+func ExampleLockError() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+
+	lock, err := locker.Lock(ctx, "invoice:42", time.Minute)
+	if err != nil {
+		log.Panic(err)
+	}
+	_, err = locker.TryLock(ctx, "invoice:42", time.Minute)
+	if e, ok := errors.AsType[*redlock.LockError](err); ok {
+		fmt.Println(e.Op, e.Resources, e.ErrorType())
+		fmt.Println("free in less than a minute:", 0 < e.RetryAfter && e.RetryAfter <= time.Minute)
+		for _, n := range e.Nodes { // nodes that failed; one that refuses has not
+			fmt.Println(n.Addr, n.Err)
+		}
+	}
+	fmt.Println(lock.Unlock(ctx))
+	// Output:
+	// lock [invoice:42] contended
+	// free in less than a minute: true
+	// <nil>
+}
+
+func ExampleLocker_Shutdown() {
+	clients, closeNodes := startNodes()
+	defer closeNodes() // last: the Locker's clients are the caller's
+
+	locker, err := redlock.New(clients)
+	if err != nil {
+		log.Panic(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(locker.Shutdown(ctx)) // waits for locks that are held and releases under way
+
+	_, err = locker.Lock(ctx, "invoice:42", 10*time.Second)
+	fmt.Println(errors.Is(err, redlock.ErrShutdown))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleNew() {
+	clients, closeNodes := startNodes()
+	defer closeNodes()
+
+	locker, err := redlock.New(clients,
+		redlock.WithRetry(redlock.Forever, 200*time.Millisecond), // until the context ends
+		redlock.WithNodeTimeout(500*time.Millisecond),
+		redlock.WithNodeErrorHandler(func(_ context.Context, err *redlock.NodeError) {
+			log.Print(err) // of a minority, too, which no call returns
+		}),
+	)
+	if err != nil {
+		log.Panic(err)
+	}
+	// An option of a call overrides what New was given.
+	lock, err := locker.Lock(context.Background(), "invoice:42", 10*time.Second,
+		redlock.WithMaxWait(3*time.Second))
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(lock.Resource(), lock.Valid())
+	fmt.Println(lock.Unlock(context.Background()))
+	_ = locker.Shutdown(context.Background())
+	// Output:
+	// invoice:42 true
+	// <nil>
+}
