@@ -165,7 +165,9 @@ func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, o
 }
 
 // TryLock is like [Locker.Lock] with one attempt only, whatever the retry
-// options say. Its error matches [ErrContended] if somebody else has the lock.
+// options say. Its error matches [ErrContended] if somebody else has the lock, or
+// if contenders of the same instant took the nodes from each other: then none
+// of them has it. [Lock.Extend] goes by the retry options all the same.
 // There is no way to ask whether a resource is locked that would not be
 // outdated when the answer arrives.
 func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
@@ -182,6 +184,11 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 // once all of them are unlocked or over and no node call is under way, or the
 // context's error, with what is left, if ctx ends first; nothing is released
 // under a holder. It may be called again. The clients stay open.
+//
+// A lock that was not unlocked counts as held until it runs out. A node that
+// cannot be reached keeps its calls under way until the client gives them up,
+// with go-redis' default options after many seconds. Shutdown must not be
+// called from a node error handler, which it waits for.
 func (l *Locker) Shutdown(ctx context.Context) error {
 	if l == nil || l.fleet == nil {
 		return invalid("Locker was not made by New")
