@@ -127,7 +127,7 @@ func (k *Lock) shorten(next lease) {
 
 // lose ends the lock and removes in the background what is left of it.
 func (k *Lock) lose(ctx context.Context, detail string) {
-	k.end(ErrLockLost, detail, func() { k.grant.Release(ctx, k.timeout()) })
+	k.end(ctx, ErrLockLost, detail, func() { k.grant.Release(ctx, k.timeout()) })
 }
 
 // loseMajority ends a lock whose value is gone from too many nodes, and returns
@@ -195,7 +195,7 @@ func (x *extension) run(ctx context.Context) error {
 	for n := 1; ; n++ {
 		next, ok := k.tryRenew(x.ttl, x.drift)
 		if !ok {
-			k.check()
+			k.check(ctx)
 			return k.notHeld()
 		}
 		res := rounds.Round(ctx, x.ttl, round.Limits{
@@ -229,7 +229,7 @@ func (x *extension) pause(ctx context.Context, rounds int) error {
 	k, res := x.lock, x.last
 	left := k.left()
 	if left <= 0 {
-		k.check()
+		k.check(ctx)
 		return k.notHeld()
 	}
 	wait := quorum.Delay(k.call.delay, k.call.jitter, random())

@@ -53,7 +53,7 @@ const slice = time.Second
 // begin starts the timer that ends the lock.
 func (k *Lock) begin() {
 	k.mu.Lock()
-	k.timer = time.AfterFunc(min(k.lease.left(k.now()), slice), k.check)
+	k.timer = time.AfterFunc(min(k.lease.left(k.now()), slice), func() { k.check(context.Background()) })
 	k.mu.Unlock()
 	k.grant.OnFresh(k.confirm)
 }
@@ -61,7 +61,7 @@ func (k *Lock) begin() {
 func (k *Lock) now() clock.Time { return k.locker.clock.Now() }
 
 // check ends the lock if its validity is over.
-func (k *Lock) check() {
+func (k *Lock) check(ctx context.Context) {
 	k.mu.Lock()
 	left := k.lease.left(k.now())
 	if k.over == nil && left > 0 {
@@ -71,11 +71,11 @@ func (k *Lock) check() {
 	}
 	loose := k.loose
 	k.mu.Unlock()
-	k.end(ErrLockLost, expired, func() {
+	k.end(ctx, ErrLockLost, expired, func() {
 		// What is still on its way, or did not become part of the lock, would
 		// keep the value on a node after the lock is over.
 		if loose || k.grant.Late() || k.grant.Pending() {
-			k.grant.Release(context.Background(), k.timeout())
+			k.grant.Release(ctx, k.timeout())
 		}
 	})
 }
@@ -84,7 +84,7 @@ const expired = "its TTL ran out"
 
 // end ends the lock, once: its contexts first, then what release does, then
 // its count. It reports whether it was this call that did.
-func (k *Lock) end(kind error, detail string, release func()) bool {
+func (k *Lock) end(ctx context.Context, kind error, detail string, release func()) bool {
 	k.mu.Lock()
 	if k.over != nil {
 		k.mu.Unlock()
@@ -108,7 +108,7 @@ func (k *Lock) end(kind error, detail string, release func()) bool {
 	}
 	release()
 	k.locker.letGo()
-	ctx, t := context.Background(), k.locker.telemetry
+	t := k.locker.telemetry
 	t.add(ctx, t.active, -1, k.resource)
 	switch {
 	case detail == expired:
@@ -271,7 +271,7 @@ func (k *Lock) Unlock(ctx context.Context) error {
 func (k *Lock) unlock(ctx context.Context) (round.Result, error) {
 	var wave *round.Wave
 	release := func() { wave = k.grant.Release(ctx, k.timeout()) }
-	first := k.end(ErrUnlocked, "", release) && k.valid()
+	first := k.end(ctx, ErrUnlocked, "", release) && k.valid()
 	if wave == nil {
 		release()
 	}

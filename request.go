@@ -83,7 +83,7 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	}
 	k, err := r.acquire(ctx)
 	if l.leave(k != nil) {
-		k.begin()
+		k.begin() //nolint:contextcheck // the lock does not depend on ctx
 		return k, nil
 	}
 	if k != nil {

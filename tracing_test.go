@@ -174,6 +174,7 @@ func TestSpansOfFailures(t *testing.T) {
 		wantResult string
 	}{
 		"no quorum": {func(t *testing.T, nodes []*node, l *redlock.Locker) error {
+			t.Helper()
 			nodes[0].SetError("ERR broken")
 			nodes[1].SetError("ERR broken")
 			_, err := l.TryLock(t.Context(), "a", ttl)
@@ -188,27 +189,32 @@ func TestSpansOfFailures(t *testing.T) {
 			return err
 		}, "redlock.lock", "deadline_exceeded", "deadline_exceeded"},
 		"lost while held": {func(t *testing.T, _ []*node, l *redlock.Locker) error {
+			t.Helper()
 			return l.With(t.Context(), "a", ttl, func(ctx context.Context, _ *redlock.Lock) error {
 				<-ctx.Done()
 				return nil
 			}, nil)
 		}, "redlock.with", "lock_lost", "lost"},
 		"fn failed": {func(t *testing.T, _ []*node, l *redlock.Locker) error {
+			t.Helper()
 			return l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return errBody }, nil)
 		}, "redlock.with", "*errors.errorString", "failed"},
 		"fn panicked": {func(t *testing.T, _ []*node, l *redlock.Locker) error {
+			t.Helper()
 			assert.Panics(t, func() {
 				_ = l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { panic("boom") }, nil)
 			})
 			return errBody
 		}, "redlock.with", "panicked", "panicked"},
 		"unlock of a lost lock": {func(t *testing.T, nodes []*node, l *redlock.Locker) error {
+			t.Helper()
 			k := lock(t, l)
 			nodes[0].Del("a")
 			nodes[1].Del("a")
 			return k.Unlock(t.Context())
 		}, "redlock.unlock", "lock_lost", "lock_lost"},
 		"extend of a lost lock": {func(t *testing.T, nodes []*node, l *redlock.Locker) error {
+			t.Helper()
 			k := lock(t, l)
 			nodes[0].Del("a")
 			nodes[1].Del("a")
