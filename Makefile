@@ -1,5 +1,5 @@
 # Modules to lint and test, by directory. tools only pins what lint runs.
-MODULES = .
+MODULES = . examples/tracing
 
 # Tests of allocations and of time, which mean nothing with the race detector on.
 COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime

@@ -135,6 +135,25 @@ func TestUnlockWithoutAnswersGivesUpAfterTheNodeTimeoutAndGoesOn(t *testing.T) {
 	})
 }
 
+func TestUnlockDoesNotWaitForASilentNodeThatCouldTellALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		k := lock(t, l)
+		nodes[2].freeze()
+		other, err := l.TryLock(t.Context(), "b", ttl)
+		require.NoError(t, err)
+		time.Sleep(time.Second) // now node 2 is silent
+		nodes[1].Del("a")
+		start := time.Now()
+		require.NoError(t, k.Unlock(t.Context()), "a majority has answered")
+		assert.Zero(t, time.Since(start))
+		require.NoError(t, other.Unlock(t.Context()))
+		nodes[2].thaw()
+	})
+}
+
 func TestUnlockUnderACancelledContextStillReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 3)
