@@ -36,7 +36,8 @@ var (
 	// ErrUnlocked reports the use of a lock after its Unlock.
 	ErrUnlocked = errors.New("redlock: already unlocked")
 
-	// ErrShutdown reports that the Locker is shut down.
+	// ErrShutdown reports that the Locker is shut down. What a call that was
+	// waiting then had tried is undone.
 	ErrShutdown = errors.New("redlock: locker is shut down")
 
 	// ErrInvalidArgument reports an argument or an option that cannot be
@@ -73,6 +74,9 @@ type LockError struct {
 // Error returns one line that names the operation, the resource, what is known
 // of the votes, and each failing node with its reason.
 func (e *LockError) Error() string {
+	if e == nil {
+		return "redlock: nil error"
+	}
 	var b strings.Builder
 	b.WriteString("redlock: " + e.Op)
 	for i, resource := range e.Resources {
@@ -134,12 +138,15 @@ func (e *LockError) reason() string {
 
 // Is reports whether target is one of the kinds the error stands for.
 func (e *LockError) Is(target error) bool {
-	return slices.Contains(e.kinds, target)
+	return e != nil && slices.Contains(e.kinds, target)
 }
 
 // Unwrap returns the context's error, if that ended the call, and the errors
 // of the nodes.
 func (e *LockError) Unwrap() []error {
+	if e == nil {
+		return nil
+	}
 	all := make([]error, 0, 1+len(e.Nodes))
 	if e.cause != nil {
 		all = append(all, e.cause)
@@ -155,6 +162,8 @@ func (e *LockError) Unwrap() []error {
 // "contended", "no_quorum" and "_OTHER".
 func (e *LockError) ErrorType() string {
 	switch {
+	case e == nil:
+		return "_OTHER"
 	case errors.Is(e.cause, context.DeadlineExceeded):
 		return "deadline_exceeded"
 	case e.cause != nil:

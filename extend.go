@@ -42,7 +42,7 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	result := resultOf(err, resultExtended)
 	setVotes(span, x.last.Agreed, x.last.Refused, len(x.last.Failures))
 	finish(span, result, err, false)
-	t.record(ctx, t.extendDuration, time.Since(start), k.resource, result, err, false)
+	t.record(ctx, t.extendDuration, time.Since(start), k.attrs, result, err, false)
 	return err
 }
 
@@ -94,7 +94,9 @@ func (k *Lock) tryRenew(ttl, drift time.Duration) (next lease, ok bool) {
 	if k.over != nil || k.lease.left(next.start) <= 0 {
 		return next, false
 	}
-	k.loose = true
+	if end := next.start.Add(ttl); end.After(k.latest) {
+		k.latest = end
+	}
 	return next, true
 }
 
@@ -104,7 +106,7 @@ func (k *Lock) renew(ctx context.Context, next lease) bool {
 	k.mu.Lock()
 	now := k.now()
 	if k.over == nil && k.lease.left(now) > 0 && next.left(now) > 0 {
-		k.lease, k.loose = next, false
+		k.lease = next
 		k.timer.Reset(min(next.left(now), slice))
 		k.mu.Unlock()
 		return true
@@ -195,7 +197,7 @@ func (x *extension) run(ctx context.Context) error {
 	for n := 1; ; n++ {
 		next, ok := k.tryRenew(x.ttl, x.drift)
 		if !ok {
-			k.check(ctx)
+			k.expire(ctx)
 			return k.notHeld()
 		}
 		res := rounds.Round(ctx, x.ttl, round.Limits{
@@ -229,7 +231,7 @@ func (x *extension) pause(ctx context.Context, rounds int) error {
 	k, res := x.lock, x.last
 	left := k.left()
 	if left <= 0 {
-		k.check(ctx)
+		k.expire(ctx)
 		return k.notHeld()
 	}
 	wait := quorum.Delay(k.call.delay, k.call.jitter, random())

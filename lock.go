@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
@@ -21,15 +23,17 @@ type Lock struct {
 	grant    *round.Grant
 	call     callConfig
 	since    clock.Time // just before the attempt that granted it
+	attrs    []attribute.KeyValue
 
 	mu       sync.Mutex
 	lease    lease
 	timer    *time.Timer
 	over     error  // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
 	detail   string // more about that
+	endedAt  clock.Time
 	contexts map[*context.CancelCauseFunc]struct{}
-	turn     *turn // made by the first Extend
-	loose    bool  // an extension was sent and has not become the lease
+	turn     *turn     // made by the first Extend
+	latest   time.Time // until when keys may last by the extensions that were sent
 
 	confirming atomic.Bool // a confirm waits for its turn
 }
@@ -69,7 +73,14 @@ func (k *Lock) check(ctx context.Context) {
 		k.mu.Unlock()
 		return
 	}
-	loose := k.loose
+	k.mu.Unlock()
+	k.expire(ctx)
+}
+
+// expire ends a lock whose validity is over.
+func (k *Lock) expire(ctx context.Context) {
+	k.mu.Lock()
+	loose := k.latest.After(k.lease.start.Add(k.lease.ttl))
 	k.mu.Unlock()
 	k.end(ctx, ErrLockLost, expired, func() {
 		// What is still on its way, or did not become part of the lock, would
@@ -93,7 +104,7 @@ func (k *Lock) end(ctx context.Context, kind error, detail string, release func(
 	if errors.Is(kind, ErrUnlocked) && k.lease.left(k.now()) <= 0 {
 		kind, detail = ErrLockLost, expired
 	}
-	k.over, k.detail = kind, detail
+	k.over, k.detail, k.endedAt = kind, detail, k.now()
 	if k.timer != nil {
 		k.timer.Stop()
 	}
@@ -107,9 +118,9 @@ func (k *Lock) end(ctx context.Context, kind error, detail string, release func(
 		(*cancel)(k.fail(OpHold, kind, detail))
 	}
 	release()
-	k.locker.letGo()
+	defer k.locker.letGo()
 	t := k.locker.telemetry
-	t.add(ctx, t.active, -1, k.resource)
+	t.add(ctx, t.active, -1, k.attrs)
 	switch {
 	case detail == expired:
 		k.held(ctx, resultExpired)
@@ -121,7 +132,10 @@ func (k *Lock) end(ctx context.Context, kind error, detail string, release func(
 
 // held records that the hold is over. Unlock does so when it knows the outcome.
 func (k *Lock) held(ctx context.Context, result string) {
-	k.locker.telemetry.held(ctx, k.resource, result, k.now().Since(k.since))
+	k.mu.Lock()
+	d := k.endedAt.Since(k.since)
+	k.mu.Unlock()
+	k.locker.telemetry.held(ctx, k.attrs, result, d)
 }
 
 // Resource returns the locked resource.
@@ -264,7 +278,7 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	result := resultOf(err, resultReleased)
 	setVotes(span, res.Agreed, res.Refused, len(res.Failures))
 	finish(span, result, err, false)
-	t.record(ctx, t.unlockDuration, time.Since(start), k.resource, result, err, false)
+	t.record(ctx, t.unlockDuration, time.Since(start), k.attrs, result, err, false)
 	return err
 }
 

@@ -252,8 +252,8 @@ func WithMeterProvider(mp metric.MeterProvider) Option {
 // resource; without it no metric tells resources apart. Every combination of
 // values is a time series of its own that is kept for as long as the process
 // lives, so return few different ones: the kind of a resource, say, but not its
-// number. The function must return the same attributes for the same resource
-// each time, and is called concurrently. It is an error if f is nil.
+// number. The function is called once for each Lock, by its caller, before
+// anything is sent; its result is copied. It is an error if f is nil.
 func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
 	return optionFunc(func(c *config) error {
 		if f == nil {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
@@ -35,6 +37,7 @@ type request struct {
 	once     bool // TryLock: one attempt, whatever call says
 	began    time.Time
 
+	attrs    []attribute.KeyValue
 	attempts int          // begun
 	retries  int          // begun attempts that cost a retry
 	splits   int          // ties in a row
@@ -67,11 +70,9 @@ func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Durat
 // run makes attempts until one succeeds or the request is over.
 func (r *request) run(ctx context.Context) (*Lock, error) {
 	t := r.locker.telemetry
+	r.attrs = t.resourceAttributes(r.resource)
 	ctx, span := t.startOn(ctx, spanLock, r.resource, r.ttl)
 	k, err := r.lock(ctx)
-	if k != nil {
-		t.add(ctx, t.active, 1, r.resource)
-	}
 	t.endLock(ctx, span, r, err)
 	return k, err
 }
@@ -83,6 +84,7 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	}
 	k, err := r.acquire(ctx)
 	if l.leave(k != nil) {
+		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
 		k.begin() //nolint:contextcheck // the lock does not depend on ctx
 		return k, nil
 	}
@@ -112,8 +114,8 @@ func (r *request) acquire(ctx context.Context) (*Lock, error) {
 		}
 		if !r.waits {
 			r.waits = true
-			l.telemetry.add(ctx, l.telemetry.waiting, 1, r.resource)
-			defer l.telemetry.add(ctx, l.telemetry.waiting, -1, r.resource)
+			l.telemetry.add(ctx, l.telemetry.waiting, 1, r.attrs)
+			defer l.telemetry.add(ctx, l.telemetry.waiting, -1, r.attrs)
 		}
 		if err := r.sleep(ctx, pause); err != nil {
 			return nil, err
@@ -130,7 +132,7 @@ func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
 	summary := attemptSummary{number: r.attempts}
 	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	ctx, span := l.telemetry.start(ctx, spanAttempt)
-	defer func() { l.telemetry.endAttempt(ctx, span, r.resource, summary) }()
+	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
 	start := l.clock.Now()
 	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, round.Limits{
 		Timeout: timeout,
@@ -233,7 +235,8 @@ func (r *request) interrupted(ctx context.Context) error {
 // expected reports whether err is a refusal that a caller with one attempt
 // reckons with.
 func (r *request) expected(err error) bool {
-	return r.attempts == 1 && r.retriesLeft() == 0 && errors.Is(err, ErrContended)
+	e, ok := errors.AsType[*LockError](err)
+	return ok && (r.once || r.call.retries == 0) && e.cause == nil && e.Is(ErrContended)
 }
 
 func (r *request) kind() error {
@@ -255,6 +258,6 @@ func (r *request) fail(kind, cause error, more ...error) error {
 func (r *request) newLock(grant *round.Grant, start clock.Time) *Lock {
 	return &Lock{
 		locker: r.locker, resource: r.resource, grant: grant, call: r.call,
-		lease: lease{start: start, ttl: r.ttl, drift: r.drift}, since: start,
+		lease: lease{start: start, ttl: r.ttl, drift: r.drift}, since: start, attrs: r.attrs,
 	}
 }

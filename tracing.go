@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -187,22 +188,25 @@ func finish(span trace.Span, result string, err error, expected bool) {
 }
 
 // record adds a duration to a histogram, by the result of its operation.
-func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d time.Duration, resource, result string, err error, expected bool) {
+func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d time.Duration, extra []attribute.KeyValue, result string, err error, expected bool) {
 	if !h.Enabled(ctx) {
 		return
 	}
-	attrs := append(t.resourceAttributes(resource), keyResult.String(result))
+	attrs := append(extra, keyResult.String(result))
 	if err != nil && !expected {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType(err)))
 	}
 	h.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
 }
 
+// resourceAttributes returns what WithMetricAttributes says of a resource. It is
+// asked once for each lock, before anything is counted or sent, so that a panic
+// does no harm. The slice is a copy without spare capacity: it is appended to.
 func (t *telemetry) resourceAttributes(resource string) []attribute.KeyValue {
 	if t.extra == nil {
 		return nil
 	}
-	return t.extra(resource)
+	return slices.Clip(slices.Clone(t.extra(resource)))
 }
 
 // endLock ends the span of a Lock that made attempts and returned err.
@@ -217,7 +221,7 @@ func (t *telemetry) endLock(ctx context.Context, span trace.Span, r *request, er
 		)
 	}
 	finish(span, result, err, expected)
-	t.record(ctx, t.lockDuration, time.Since(r.began), r.resource, result, err, expected)
+	t.record(ctx, t.lockDuration, time.Since(r.began), r.attrs, result, err, expected)
 }
 
 // An attemptSummary is what the span of an attempt tells.
@@ -227,7 +231,7 @@ type attemptSummary struct {
 	validity                        time.Duration // left, if it was acquired
 }
 
-func (t *telemetry) endAttempt(ctx context.Context, span trace.Span, resource string, a attemptSummary) {
+func (t *telemetry) endAttempt(ctx context.Context, span trace.Span, extra []attribute.KeyValue, a attemptSummary) {
 	if span.IsRecording() {
 		span.SetAttributes(
 			keyAttemptNumber.Int(a.number),
@@ -242,7 +246,7 @@ func (t *telemetry) endAttempt(ctx context.Context, span trace.Span, resource st
 	}
 	span.End()
 	if t.attempts.Enabled(ctx) {
-		attrs := append(t.resourceAttributes(resource), keyOutcome.String(a.outcome))
+		attrs := append(extra, keyOutcome.String(a.outcome))
 		t.attempts.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 }
@@ -255,20 +259,20 @@ func setVotes(span trace.Span, agreed, gone, failed int) {
 }
 
 // add adds n to the locks held, or to the callers that wait.
-func (t *telemetry) add(ctx context.Context, c metric.Int64UpDownCounter, n int64, resource string) {
+func (t *telemetry) add(ctx context.Context, c metric.Int64UpDownCounter, n int64, extra []attribute.KeyValue) {
 	if c.Enabled(ctx) {
-		c.Add(ctx, n, metric.WithAttributeSet(attribute.NewSet(t.resourceAttributes(resource)...)))
+		c.Add(ctx, n, metric.WithAttributeSet(attribute.NewSet(slices.Clone(extra)...)))
 	}
 }
 
 // held records the end of a hold.
-func (t *telemetry) held(ctx context.Context, resource, result string, d time.Duration) {
+func (t *telemetry) held(ctx context.Context, extra []attribute.KeyValue, result string, d time.Duration) {
 	if t.holdDuration.Enabled(ctx) {
-		attrs := append(t.resourceAttributes(resource), keyResult.String(result))
+		attrs := append(extra, keyResult.String(result))
 		t.holdDuration.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 	if result != resultReleased && t.losses.Enabled(ctx) {
-		attrs := append(t.resourceAttributes(resource), keyResult.String(result))
+		attrs := append(extra, keyResult.String(result))
 		t.losses.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 }

@@ -130,7 +130,7 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 	defer t.mu.Unlock()
 	for i := range places {
 		p := &places[i]
-		p.train, p.node, p.begun, p.timeout = tr, i, now, timeout
+		p.train, p.node, p.timeout = tr, i, timeout
 		p.silentFor = t.nodes[i].silentFor(now, timeout)
 		switch {
 		case want != nil && !want(i):

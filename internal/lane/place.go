@@ -26,7 +26,6 @@ type Place struct {
 	prev      *Place
 	next      *Place
 	ready     chan struct{} // nil if the place never had to wait
-	begun     time.Time
 	timeout   time.Duration
 	silentFor time.Duration
 	node      int
@@ -44,9 +43,6 @@ func (p *Place) Reason() State { return p.state }
 // SilentFor returns for how long the node had not answered when the place was
 // taken; 0 if it was not silent.
 func (p *Place) SilentFor() time.Duration { return p.silentFor }
-
-// Begun returns when the place was taken.
-func (p *Place) Begun() time.Time { return p.begun }
 
 // Timeout returns the node timeout of the command's round.
 func (p *Place) Timeout() time.Duration { return p.timeout }

@@ -34,6 +34,14 @@ func (e *silentError) Error() string {
 	return text
 }
 
+// A replyError is a Redis error whose text was changed.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+// RedisError makes it a redis.Error.
+func (replyError) RedisError() {}
+
 // isReply reports whether err came from the node and not from the way to it.
 func isReply(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)

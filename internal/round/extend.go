@@ -27,6 +27,7 @@ type extension struct {
 	start     time.Time
 	mine      []bool // by node: the value was there
 	empty     []bool // by node: nothing was there
+	fresh     []bool // by node: it was known to have the value when the round began, and did not count
 	committed bool   // the round was a success
 	arming    bool   // a node that says the value is gone gets it again
 }
@@ -43,7 +44,7 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 	n := g.fleet.Size()
 	x := &extension{
 		grant: g, gone: e.gone, ttl: ttl, timeout: l.Timeout, start: time.Now(),
-		mine: make([]bool, n), empty: make([]bool, n),
+		mine: make([]bool, n), empty: make([]bool, n), fresh: make([]bool, n),
 	}
 	e.last = x
 	g.mu.Lock()
@@ -52,6 +53,9 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		return Result{Outcome: quorum.Released}
 	}
 	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !e.gone[node] })
+	for i := range x.fresh {
+		x.fresh[i] = g.nodes[i].fresh
+	}
 	tally := quorum.Extend{Nodes: n}
 	for _, gone := range e.gone {
 		if gone {
@@ -86,23 +90,33 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 func (x *extension) note(ctx context.Context, node int, k kind) {
 	g := x.grant
 	g.mu.Lock()
-	fresh := false
+	n, fresh := &g.nodes[node], false
 	switch k {
 	case extended:
 		x.mine[node] = true
-		fresh = x.committed && !g.nodes[node].held // too late to tell that there was no gap
+		switch {
+		case !x.committed || n.held:
+		case x.fresh[node]:
+			// It had the value before the round and has it after its success.
+			n.held, n.fresh = true, false
+		default:
+			fresh = true // nobody knows since when
+		}
 	case gone, taken:
 		x.gone[node], x.empty[node] = true, k == gone
-		g.nodes[node].held = false
+		n.held, n.fresh = false, false
 	default: // tells nothing
 	}
 	late := x.arming && x.empty[node]
 	g.mu.Unlock()
+	if k == extended {
+		g.overdue(x.start)
+	}
 	switch {
 	case late:
 		x.arm(ctx)
 	case fresh:
-		g.refresh(ctx)
+		g.refresh(ctx, node)
 	}
 }
 
@@ -114,7 +128,9 @@ func (e *Extension) Commit() {
 	defer g.mu.Unlock()
 	x.committed = true
 	for i, mine := range x.mine {
-		g.nodes[i].held = g.nodes[i].held || mine
+		if mine {
+			g.nodes[i].held, g.nodes[i].fresh = true, false
+		}
 	}
 }
 
@@ -150,9 +166,11 @@ func (x *extension) arm(ctx context.Context) {
 	g.mu.Unlock()
 	c := g.call(OpAcquire, script.Acquire, left)
 	c.until = x.start.Add(x.ttl)
-	g.send(ctx, &c, places, func(_ int, v vote) {
+	sent := time.Now()
+	g.send(ctx, &c, places, func(node int, v vote) {
 		if v.kind == granted {
-			g.refresh(ctx)
+			g.overdue(sent)
+			g.refresh(ctx, node)
 		}
 	})
 }

@@ -138,7 +138,8 @@ const (
 // send starts a goroutine for each node that has a place and returns. Each
 // waits for its turn, calls the node and files the vote. Nodes without a place
 // vote at once, except those that were not asked. Nobody waits for the group:
-// the lane table counts the goroutines through their places.
+// the lane table counts the goroutines through their places, until all that is
+// left to do is to file the vote.
 func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file func(node int, v vote)) {
 	f, values := g.fleet, context.WithoutCancel(ctx)
 	for i := range places {
@@ -198,6 +199,7 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 		*v = vote{kind: skipped}
 		return
 	}
+	sent := time.Now()
 	reply, err := f.call(ctx, c, node)
 	again := err != nil && c.once
 	if again {
@@ -205,7 +207,7 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 		reply, err = f.call(ctx, c, node)
 	}
 	answered = f.note(node, c, err)
-	if answered && time.Since(p.Begun()) > p.Timeout() {
+	if answered && time.Since(sent) > p.Timeout() {
 		f.hooks.Late(ctx, node)
 	}
 	in := vote{late: again}
@@ -244,16 +246,25 @@ func (f *Fleet) silence(node int, d time.Duration) *silentError {
 // redact returns err without the lock's value in its text: Redis quotes the
 // arguments of a command it does not know, cut where they get long.
 func (c *call) redact(err error) error {
-	text := err.Error()
-	begin := strings.Index(text, c.value[:min(len(c.value), 8)])
-	if begin < 0 {
+	text, changed := err.Error(), false
+	for {
+		begin := strings.Index(text, c.value[:min(len(c.value), 8)])
+		if begin < 0 {
+			break
+		}
+		end := begin
+		for end < len(text) && end-begin < len(c.value) && text[end] == c.value[end-begin] {
+			end++
+		}
+		text, changed = text[:begin]+"[value]"+text[end:], true
+	}
+	switch {
+	case !changed:
 		return err
+	case isReply(err):
+		return replyError(text)
 	}
-	end := begin
-	for end < len(text) && end-begin < len(c.value) && text[end] == c.value[end-begin] {
-		end++
-	}
-	return errors.New(text[:begin] + "[value]" + text[end:])
+	return errors.New(text)
 }
 
 // call runs the script on a node, by its name and, where the node does not

@@ -40,7 +40,10 @@ type Grant struct {
 type grantNode struct {
 	// held says that the node is known to have held the value without a break
 	// since the last success, so that its vote for an extension counts.
-	held    bool
+	held bool
+	// fresh says that the node has answered that it has the value, too late to
+	// count.
+	fresh   bool
 	release releaseNode
 }
 
@@ -71,7 +74,7 @@ func (g *Grant) Pending() bool { return g.train.Pending() }
 // its data, come back, and be locked and unlocked by somebody else together
 // with the late one, that is too short.
 func grace(deciding time.Duration) time.Duration {
-	return min(max(deciding, 5*time.Millisecond), 50*time.Millisecond)
+	return min(max(deciding, 5*time.Millisecond), maxGrace)
 }
 
 // decide notes that an attempt that began at start is decided. Grants that
@@ -95,11 +98,24 @@ func (g *Grant) granted(ctx context.Context, node int) {
 	}
 	g.late = true
 	g.mu.Unlock()
-	g.refresh(ctx)
+	g.refresh(ctx, node)
 }
 
-// Late reports whether a node was given the value so late that it keeps it
-// beyond the end of the lock.
+// maxGrace bounds the grace, and how much later than its command was meant to
+// a node may have acted without keeping the value markedly beyond the lock.
+const maxGrace = 50 * time.Millisecond
+
+// overdue notes that a node has done what was meant for a moment long ago.
+func (g *Grant) overdue(meant time.Time) {
+	if time.Since(meant) > maxGrace {
+		g.mu.Lock()
+		g.late = true
+		g.mu.Unlock()
+	}
+}
+
+// Late reports whether a node acted so late that it keeps the value beyond the
+// end of the lock.
 func (g *Grant) Late() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -114,14 +130,15 @@ func (g *Grant) OnFresh(f func(ctx context.Context)) {
 	missed := g.missed
 	g.mu.Unlock()
 	if missed != nil {
-		g.refresh(missed)
+		g.background(func() { f(missed) })
 	}
 }
 
 // refresh tells that a node has the value but does not count yet.
-func (g *Grant) refresh(ctx context.Context) {
+func (g *Grant) refresh(ctx context.Context, node int) {
 	ctx = context.WithoutCancel(ctx)
 	g.mu.Lock()
+	g.nodes[node].fresh = true
 	fresh := g.fresh
 	if fresh == nil {
 		g.missed = ctx
