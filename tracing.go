@@ -192,7 +192,7 @@ func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d tim
 	if !h.Enabled(ctx) {
 		return
 	}
-	attrs := append(extra, keyResult.String(result))
+	attrs := slices.Concat(extra, []attribute.KeyValue{keyResult.String(result)})
 	if err != nil && !expected {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType(err)))
 	}
@@ -201,12 +201,12 @@ func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d tim
 
 // resourceAttributes returns what WithMetricAttributes says of a resource. It is
 // asked once for each lock, before anything is counted or sent, so that a panic
-// does no harm. The slice is a copy without spare capacity: it is appended to.
+// does no harm, and copied, because attribute sets sort in place.
 func (t *telemetry) resourceAttributes(resource string) []attribute.KeyValue {
 	if t.extra == nil {
 		return nil
 	}
-	return slices.Clip(slices.Clone(t.extra(resource)))
+	return slices.Clone(t.extra(resource))
 }
 
 // endLock ends the span of a Lock that made attempts and returned err.
@@ -246,7 +246,7 @@ func (t *telemetry) endAttempt(ctx context.Context, span trace.Span, extra []att
 	}
 	span.End()
 	if t.attempts.Enabled(ctx) {
-		attrs := append(extra, keyOutcome.String(a.outcome))
+		attrs := slices.Concat(extra, []attribute.KeyValue{keyOutcome.String(a.outcome)})
 		t.attempts.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 }
@@ -268,11 +268,11 @@ func (t *telemetry) add(ctx context.Context, c metric.Int64UpDownCounter, n int6
 // held records the end of a hold.
 func (t *telemetry) held(ctx context.Context, extra []attribute.KeyValue, result string, d time.Duration) {
 	if t.holdDuration.Enabled(ctx) {
-		attrs := append(extra, keyResult.String(result))
+		attrs := slices.Concat(extra, []attribute.KeyValue{keyResult.String(result)})
 		t.holdDuration.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 	if result != resultReleased && t.losses.Enabled(ctx) {
-		attrs := append(extra, keyResult.String(result))
+		attrs := slices.Concat(extra, []attribute.KeyValue{keyResult.String(result)})
 		t.losses.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 }
