@@ -145,8 +145,8 @@ func (k *Lock) loseMajority(ctx context.Context, rounds int, res round.Result) e
 
 // confirm makes a node count that has the value since a moment ago: if the
 // others still have it now, there was no gap. It is what an extension to the
-// present end of the lock finds out. It runs on the goroutine of a node call,
-// and ends with the lock at the latest.
+// present end of the lock finds out. It runs on a goroutine that counts as a
+// node call under way, and ends with the lock at the latest.
 func (k *Lock) confirm(ctx context.Context) {
 	if !k.confirming.CompareAndSwap(false, true) {
 		return // one that has not begun will see this node too

@@ -239,6 +239,33 @@ func TestSpansOfFailures(t *testing.T) {
 	}
 }
 
+func TestAFrozenNodeShowsAsFailedAndItsReplyAsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r, m := newRecorder(), newMeter()
+		l := newLocker(t, nodes, r.option(), m.option())
+		warmUp(t, l)
+		nodes[2].freeze()
+		_, err := l.TryLock(t.Context(), "b", ttl)
+		require.NoError(t, err)
+		time.Sleep(1500 * time.Millisecond) // now it is silent
+		r.take()
+		require.NoError(t, l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil))
+		spans := r.take()
+		requireOK(t, spans...)
+		for _, s := range spans {
+			if s.Name() == "redlock.attempt" || s.Name() == "redlock.unlock" {
+				assert.Equal(t, int64(2), attributes(s)["redlock.node.agreed_count"], s.Name())
+				assert.Equal(t, int64(1), attributes(s)["redlock.node.failed_count"], s.Name())
+			}
+		}
+		assert.Empty(t, m.values(t, "redlock.node.late_replies", "server.address"))
+		nodes[2].thaw()
+		synctest.Wait()
+		assert.Equal(t, map[string]int64{"127.0.0.3": 1}, m.values(t, "redlock.node.late_replies", "server.address"))
+	})
+}
+
 func TestSpansNeverShowTheLocksValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 3)
