@@ -32,9 +32,9 @@ func TestLockAndUnlockAllocateLittle(t *testing.T) {
 	for _, tt := range []struct {
 		nodes, most int
 	}{
-		{1, 36},
-		{3, 60},
-		{5, 84},
+		{1, 40},
+		{3, 66},
+		{5, 92},
 	} {
 		t.Run(fmt.Sprintf("%d nodes", tt.nodes), func(t *testing.T) {
 			rig := newRealRig(t, tt.nodes)
