@@ -81,7 +81,6 @@ func (a *Acquire) top() int {
 type Extend struct {
 	Nodes int
 	Held  int // extended, and the value had been there without a break
-	Fresh int // extended, but the value may have been away in between
 	Gone  int // away, or replaced by somebody else's
 }
 

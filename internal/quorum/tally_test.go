@@ -163,7 +163,7 @@ func TestExtensionIsDecidedExactlyWhenNoVoteCanChangeIt(t *testing.T) {
 		everyBallot(nodes, anyOf(yes, back, no, fail),
 			func(b ballot) quorum.Outcome { return extendEnd(nodes, b) },
 			func(b ballot, ends outcomes) {
-				e := quorum.Extend{Nodes: nodes, Held: b.count(yes), Fresh: b.count(back), Gone: b.count(no)}
+				e := quorum.Extend{Nodes: nodes, Held: b.count(yes), Gone: b.count(no)}
 				got := e.Outcome(nodes - len(b))
 				seen[got] = true
 				requireEarliest(t, ends, got, func() string { return fmt.Sprintf("%d nodes, %+v", nodes, e) })

@@ -75,8 +75,6 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		case extended:
 			if g.holds(node) {
 				tally.Held++
-			} else {
-				tally.Fresh++
 			}
 		case gone, taken:
 			tally.Gone++
