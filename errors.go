@@ -33,6 +33,10 @@ var (
 	// or wiped on so many nodes that it does not stand on a majority any more.
 	ErrLockLost = errors.New("redlock: lock lost")
 
+	// ErrHoldLimit reports that the limit of [WithAutoExtend] was reached. The
+	// lock is not extended any more and ends after what is left of its TTL.
+	ErrHoldLimit = errors.New("redlock: limit of automatic extension reached")
+
 	// ErrUnlocked reports the use of a lock after its Unlock.
 	ErrUnlocked = errors.New("redlock: already unlocked")
 
@@ -68,7 +72,7 @@ type LockError struct {
 	kinds  []error // the sentinels it stands for
 	detail string  // what the kind alone does not say
 	cause  error   // the error of the caller's context, if that ended the call
-	lock   *Lock   // the lock that ended, if Op is OpHold
+	hold   *hold   // the lock that ended, if Op is OpHold
 }
 
 // Error returns one line that names the operation, the resource, what is known
@@ -158,8 +162,8 @@ func (e *LockError) Unwrap() []error {
 }
 
 // ErrorType returns a short constant name of the error for telemetry, one of
-// "canceled", "deadline_exceeded", "lock_lost", "unlocked", "shutdown",
-// "contended", "no_quorum" and "_OTHER".
+// "canceled", "deadline_exceeded", "lock_lost", "hold_limit", "unlocked",
+// "shutdown", "contended", "no_quorum" and "_OTHER".
 func (e *LockError) ErrorType() string {
 	switch {
 	case e == nil:
@@ -182,6 +186,7 @@ var errorTypes = []struct {
 	name string
 }{
 	{ErrLockLost, "lock_lost"},
+	{ErrHoldLimit, "hold_limit"},
 	{ErrUnlocked, "unlocked"},
 	{ErrShutdown, "shutdown"},
 	{ErrContended, "contended"},

@@ -20,7 +20,9 @@ const (
 	DefaultRetryDelay  = 400 * time.Millisecond
 )
 
-// Forever is the count of retries that only the context ends.
+// Forever is the count of retries, in [WithRetry], that only the context ends,
+// and the limit of automatic extension, in [WithAutoExtend], that only Unlock
+// ends.
 const Forever = -1
 
 // An Option configures a [Locker]. It is an argument of [New]; a [LockOption]
@@ -56,6 +58,7 @@ type callConfig struct {
 	jitterSet   bool // if not, the jitter follows the delay
 	maxWait     time.Duration
 	nodeTimeout time.Duration // 0: by the ttl
+	limit       time.Duration // of automatic extension: 0 for none at all, or Forever
 
 	// Set while one list of options is applied.
 	retrySet, maxWaitSet bool
@@ -264,15 +267,19 @@ func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
 	})
 }
 
-// checkTTL cuts ttl to whole milliseconds and fails if nothing of it would be
-// left after its drift.
-func checkTTL(ttl time.Duration, driftFactor float64) (time.Duration, error) {
+// checkTTL cuts ttl to whole milliseconds and returns its drift. It fails if
+// nothing of the ttl would be left after that, or no time to extend it.
+func checkTTL(ttl time.Duration, c *config, call *callConfig) (ms, drift time.Duration, err error) {
 	if ttl < time.Millisecond {
-		return 0, invalid("ttl %v: want at least 1ms (a bare number is nanoseconds: write 10*time.Second)", ttl)
+		return 0, 0, invalid("ttl %v: want at least 1ms (a bare number is nanoseconds: write 10*time.Second)", ttl)
 	}
-	ms := ttl.Truncate(time.Millisecond)
-	if drift := quorum.Drift(ms, driftFactor); ms <= drift {
-		return 0, invalid("ttl %v: want more than its drift of %v", ttl, drift)
+	ms = ttl.Truncate(time.Millisecond)
+	drift = quorum.Drift(ms, c.drift)
+	switch {
+	case ms <= drift:
+		return 0, 0, invalid("ttl %v: want more than its drift of %v", ttl, drift)
+	case call.limit != 0 && ms-drift <= dueAfter(ms):
+		return 0, 0, invalid("ttl %v: its drift of %v leaves no time to extend it automatically", ttl, drift)
 	}
-	return ms, nil
+	return ms, drift, nil
 }

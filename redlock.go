@@ -30,6 +30,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -58,6 +59,7 @@ type Locker struct {
 	telemetry *telemetry
 
 	closing chan struct{} // closed by the first Shutdown
+	halted  atomic.Bool   // Shutdown was given up: no lock is extended automatically
 
 	mu     sync.Mutex
 	closed bool
@@ -180,10 +182,12 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 }
 
 // Shutdown makes new calls fail with [ErrShutdown], and callers that are still
-// waiting for a lock too, at once. Held locks stay usable. Shutdown returns nil
-// once all of them are unlocked or over and no node call is under way, or the
-// context's error, with what is left, if ctx ends first; nothing is released
-// under a holder. It may be called again. The clients stay open.
+// waiting for a lock too, at once. Held locks stay usable, and are extended if
+// [WithAutoExtend] says so. Shutdown returns nil once all of them are unlocked or
+// over and no node call is under way, or the context's error, with what is
+// left, if ctx ends first: then automatic extension stops, and what is still
+// held runs out within its TTL; nothing is released under a holder. It may be
+// called again. The clients stay open.
 //
 // A lock that was not unlocked counts as held until it runs out. A node that
 // cannot be reached keeps its calls under way until the client gives them up,
@@ -253,6 +257,7 @@ func (l *Locker) finished() bool {
 }
 
 func (l *Locker) unfinished(ctx context.Context) error {
+	l.halted.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return fmt.Errorf("redlock: shutdown: %d locks held, %d calls waiting, %d node calls under way: %w",
@@ -296,8 +301,10 @@ func (l *Locker) letGo() {
 // newValue returns the random value of an attempt.
 func newValue() string {
 	var random [16]byte
+	var text [2 * len(random)]byte
 	_, _ = rand.Read(random[:]) // never fails
-	return hex.EncodeToString(random[:])
+	hex.Encode(text[:], random[:])
+	return string(text[:])
 }
 
 func (l *Locker) nodeError(f round.Failure) *NodeError {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/quorum"
@@ -38,6 +39,7 @@ type request struct {
 	began    time.Time
 
 	attrs    []attribute.KeyValue
+	span     trace.SpanContext
 	attempts int          // begun
 	retries  int          // begun attempts that cost a retry
 	splits   int          // ties in a row
@@ -54,17 +56,15 @@ func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Durat
 	case resource == "":
 		return request{}, invalid("empty resource")
 	}
-	ttl, err := checkTTL(ttl, l.config.drift)
-	if err != nil {
-		return request{}, err
-	}
 	call, err := l.config.call.with(opts)
 	if err != nil {
 		return request{}, err
 	}
-	return request{
-		locker: l, resource: resource, ttl: ttl, drift: quorum.Drift(ttl, l.config.drift), call: call, began: time.Now(),
-	}, nil
+	ttl, drift, err := checkTTL(ttl, &l.config, &call)
+	if err != nil {
+		return request{}, err
+	}
+	return request{locker: l, resource: resource, ttl: ttl, drift: drift, call: call, began: time.Now()}, nil
 }
 
 // run makes attempts until one succeeds or the request is over.
@@ -72,6 +72,7 @@ func (r *request) run(ctx context.Context) (*Lock, error) {
 	t := r.locker.telemetry
 	r.attrs = t.resourceAttributes(r.resource)
 	ctx, span := t.startOn(ctx, spanLock, r.resource, r.ttl)
+	r.span = span.SpanContext()
 	k, err := r.lock(ctx)
 	t.endLock(ctx, span, r, err)
 	return k, err
@@ -82,29 +83,29 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	if !l.enter() {
 		return nil, r.fail(ErrShutdown, nil)
 	}
-	k, err := r.acquire(ctx)
-	if l.leave(k != nil) {
+	h, err := r.acquire(ctx)
+	if l.leave(h != nil) {
 		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
-		k.begin() //nolint:contextcheck // the lock does not depend on ctx
-		return k, nil
+		h.begin() //nolint:contextcheck // the lock does not depend on ctx
+		return newLock(h), nil
 	}
-	if k != nil {
-		k.grant.Release(ctx, r.call.timeout(r.ttl))
+	if h != nil {
+		h.grant.Release(ctx, r.call.timeout(r.ttl))
 		err = r.fail(ErrShutdown, nil)
 	}
 	return nil, err
 }
 
-func (r *request) acquire(ctx context.Context) (*Lock, error) {
+func (r *request) acquire(ctx context.Context) (*hold, error) {
 	l := r.locker
 	for {
 		if ctx.Err() != nil {
 			return nil, r.interrupted(ctx)
 		}
-		k, pause := r.attempt(ctx)
+		h, pause := r.attempt(ctx)
 		switch {
-		case k != nil:
-			return k, nil
+		case h != nil:
+			return h, nil
 		case ctx.Err() != nil:
 			return nil, r.interrupted(ctx)
 		case l.stopped():
@@ -123,9 +124,9 @@ func (r *request) acquire(ctx context.Context) (*Lock, error) {
 	}
 }
 
-// attempt tries once. It returns the lock, or how long to pause before the
+// attempt tries once. It returns what it got, or how long to pause before the
 // next attempt: negative if there is to be none.
-func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
+func (r *request) attempt(ctx context.Context) (*hold, time.Duration) {
 	l := r.locker
 	r.attempts++
 	timeout := r.call.timeout(r.ttl)
@@ -145,7 +146,7 @@ func (r *request) attempt(ctx context.Context) (*Lock, time.Duration) {
 	summary.outcome = outcomes[res.Outcome]
 	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {
 		summary.validity = validity
-		return r.newLock(grant, start), 0
+		return r.newHold(grant, start), 0
 	}
 	grant.Release(ctx, timeout)
 	switch {
@@ -255,9 +256,9 @@ func (r *request) fail(kind, cause error, more ...error) error {
 	}
 }
 
-func (r *request) newLock(grant *round.Grant, start clock.Time) *Lock {
-	return &Lock{
+func (r *request) newHold(grant *round.Grant, start clock.Time) *hold {
+	return &hold{
 		locker: r.locker, resource: r.resource, grant: grant, call: r.call,
-		lease: lease{start: start, ttl: r.ttl, drift: r.drift}, since: start, attrs: r.attrs,
+		lease: lease{start: start, ttl: r.ttl, drift: r.drift}, since: start, attrs: r.attrs, origin: r.span,
 	}
 }

@@ -35,6 +35,7 @@ const (
 const (
 	keyResource      = attribute.Key("redlock.resource")
 	keyTTL           = attribute.Key("redlock.ttl")
+	keyAutomatic     = attribute.Key("redlock.automatic")
 	keyResult        = attribute.Key("redlock.result")
 	keyOutcome       = attribute.Key("redlock.outcome")
 	keyQuorum        = attribute.Key("redlock.quorum")
@@ -60,6 +61,8 @@ const (
 	resultPanicked = "panicked" // of With: fn panicked or called runtime.Goexit
 	resultLost     = "lost"
 	resultExpired  = "expired"
+	resultLimit    = "hold_limit" // of With: automatic extension reached its limit
+	resultGivenUp  = "given_up"   // of an automatic extension: there was no reason for it any more
 )
 
 // durationBuckets are the bounds of every histogram, in seconds: from a round
@@ -170,6 +173,20 @@ func (t *telemetry) startOn(ctx context.Context, name, resource string, ttl time
 		if ttl > 0 {
 			span.SetAttributes(keyTTL.Float64(ttl.Seconds()))
 		}
+	}
+	return ctx, span
+}
+
+// startLinked begins the span of an automatic extension. It is a trace of its own,
+// linked to the span that took the lock, which may have ended long ago.
+func (t *telemetry) startLinked(ctx context.Context, origin trace.SpanContext, resource string, ttl time.Duration) (context.Context, trace.Span) {
+	opts := []trace.SpanStartOption{trace.WithNewRoot()}
+	if origin.IsValid() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: origin}))
+	}
+	ctx, span := t.tracer.Start(ctx, spanExtend, opts...)
+	if span.IsRecording() {
+		span.SetAttributes(keyResource.String(resource), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
 	}
 	return ctx, span
 }

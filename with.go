@@ -12,12 +12,14 @@ import (
 // the disposer of bull-redlock with Bluebird's using.
 //
 // The ctx handed to fn ends with the caller's, and the moment the lock can no
-// longer be trusted; see [Lock.Context]. fn may extend the lock, and unlock it
-// early.
+// longer be trusted; see [Lock.Context]. fn may take longer than ttl if it extends
+// the lock, or [WithAutoExtend] has it extended. It may unlock the lock early.
 //
 // With returns Lock's error if fn was not called. It returns fn's error as it
 // is if the lock was valid until fn returned, or until fn unlocked it.
-// Otherwise the error matches [ErrLockLost], and fn's error too if fn failed.
+// Otherwise the error matches [ErrLockLost], and fn's error too if fn failed. If
+// the limit of [WithAutoExtend] was reached before fn returned, it matches
+// [ErrHoldLimit] in the same way.
 //
 // onUnlockErr, if not nil, is called with what the release has to tell, at
 // most once and before With returns: that too few nodes answered
@@ -52,15 +54,18 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	}()
 	held, stop := lock.Context(ctx)
 	defer func() { // runs when fn panics or calls Goexit, too
-		over := lock.ended() // before Unlock, which ends a valid lock
+		over, valid := lock.hold.ended(), lock.Valid() // before Unlock, which ends a valid lock
 		// Unlock waits no longer than the node timeout.
 		unlockErr := lock.Unlock(context.WithoutCancel(ctx))
 		stop()
-		if over != nil && over.Is(ErrLockLost) {
-			err = lostDuring(over, err)
-			result = resultLost
+		switch {
+		case over == nil: // valid until here
+		case over.Is(ErrLockLost):
+			err, result = during(over, err), resultLost
+		case over.Is(ErrHoldLimit):
+			err, result = during(over, err), resultLimit
 		}
-		if onUnlockErr != nil && isNews(unlockErr, over) {
+		if onUnlockErr != nil && isNews(unlockErr, valid) {
 			onUnlockErr(unlockErr)
 		}
 	}()
@@ -74,16 +79,16 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 
 var errPanicked = &spanError{"panicked", "fn panicked or called runtime.Goexit"}
 
-// lostDuring returns With's error for a lock that was lost before fn returned err.
-func lostDuring(loss, err error) error {
+// during returns With's error for a lock that ended before fn returned err.
+func during(end, err error) error {
 	if err == nil {
-		return loss
+		return end
 	}
-	return fmt.Errorf("%w: %w", loss, err)
+	return fmt.Errorf("%w: %w", end, err)
 }
 
 // isNews reports whether the release has more to tell than With and fn know:
-// over is why the lock was over when fn returned, nil if it was valid.
-func isNews(unlockErr error, over *LockError) bool {
-	return errors.Is(unlockErr, ErrNoQuorum) || (errors.Is(unlockErr, ErrLockLost) && over == nil)
+// valid says that the lock was valid when fn returned.
+func isNews(unlockErr error, valid bool) bool {
+	return errors.Is(unlockErr, ErrNoQuorum) || (errors.Is(unlockErr, ErrLockLost) && valid)
 }

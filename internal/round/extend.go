@@ -2,7 +2,6 @@ package round
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/b0401464/redlock/internal/lane"
@@ -10,31 +9,51 @@ import (
 	"github.com/b0401464/redlock/internal/script"
 )
 
-// An Extension is one call to extend a grant. Its rounds add up what they learn.
+// An Extension is one call to extend a grant. Its rounds add up what they
+// learn, also from votes that come after a round was given up. Its methods are
+// for one goroutine.
 type Extension struct {
-	grant *Grant
-	gone  []bool // by node: the value is away there, said in any round; under Grant.mu
-	last  *extension
+	grant  *Grant
+	news   chan struct{} // holds one: votes that came late decide something
+	rounds int
+	last   *extension // the last round, or the one that votes have decided late
+
+	// Under Grant.mu.
+	after  int        // successes of all calls that had been when the first round began
+	gone   []bool     // by node: the value is away there, said in any round
+	empty  []bool     // by node: nothing was there, and the value was not sent again
+	late   *extension // the latest round that a majority agreed to after it was given up
+	arming *extension // the success after which nodes that are empty get the value again
 }
 
 // An extension is one round of an Extension. What its votes say is noted here
 // whenever they come; all of it is under Grant.mu but what never changes.
 type extension struct {
-	grant     *Grant
-	gone      []bool // Extension.gone
+	call      *Extension
+	number    int
+	after     int // Extension.after
 	ttl       time.Duration
 	timeout   time.Duration
 	start     time.Time
-	mine      []bool // by node: the value was there
-	empty     []bool // by node: nothing was there
-	fresh     []bool // by node: it was known to have the value when the round began, and did not count
-	committed bool   // the round was a success
-	arming    bool   // a node that says the value is gone gets it again
+	nodes     []extensionNode
+	committed bool // the round was a success
+	given     bool // the round was given up
+}
+
+// An extensionNode is what one node has to do with one round.
+type extensionNode struct {
+	mine   bool // the value was there
+	counts bool // and was known to have been there since the last success
+	fresh  bool // it was known to have the value when the round began, and did not count
 }
 
 // NewExtension begins a call to extend the grant.
 func (g *Grant) NewExtension() *Extension {
-	return &Extension{grant: g, gone: make([]bool, g.fleet.Size())}
+	n := g.fleet.Size()
+	said := make([]bool, 2*n)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &Extension{grant: g, news: make(chan struct{}, 1), after: g.successes, gone: said[:n:n], empty: said[n:]}
 }
 
 // Round asks the nodes once to make the value last at least ttl. Its outcome is
@@ -43,25 +62,22 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 	g := e.grant
 	n := g.fleet.Size()
 	x := &extension{
-		grant: g, gone: e.gone, ttl: ttl, timeout: l.Timeout, start: time.Now(),
-		mine: make([]bool, n), empty: make([]bool, n), fresh: make([]bool, n),
+		call: e, number: e.rounds, ttl: ttl, timeout: l.Timeout, start: time.Now(), nodes: make([]extensionNode, n),
 	}
 	e.last = x
+	e.rounds++
 	g.mu.Lock()
 	if g.release.begun {
 		g.mu.Unlock()
 		return Result{Outcome: quorum.Released}
 	}
+	e.refresh()
+	x.after = e.after
 	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !e.gone[node] })
-	for i := range x.fresh {
-		x.fresh[i] = g.nodes[i].fresh
+	for i := range x.nodes {
+		x.nodes[i].fresh = g.nodes[i].fresh
 	}
-	tally := quorum.Extend{Nodes: n}
-	for _, gone := range e.gone {
-		if gone {
-			tally.Gone++
-		}
-	}
+	tally := quorum.Extend{Nodes: n, Gone: count(e.gone)}
 	g.mu.Unlock()
 	r := g.fleet.newRound(OpExtend, places, l)
 	c := g.call(OpExtend, script.Extend, ttl)
@@ -81,41 +97,118 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		default: // does not count
 		}
 	}, func(waiting, _ int) quorum.Outcome { return tally.Outcome(waiting) })
+	if outcome == quorum.Unknown {
+		x.giveUp()
+	}
 	return r.result(outcome, tally.Held, tally.Gone)
+}
+
+// refresh forgets what nodes said before another call succeeded: they may have
+// been given the value again.
+func (e *Extension) refresh() {
+	if successes := e.grant.successes; e.after != successes {
+		e.after, e.late = successes, nil
+		clear(e.gone)
+		clear(e.empty)
+	}
 }
 
 // note takes note of what a node said.
 func (x *extension) note(ctx context.Context, node int, k kind) {
-	g := x.grant
+	e, g := x.call, x.call.grant
 	g.mu.Lock()
-	n, fresh := &g.nodes[node], false
+	n, in, fresh := &g.nodes[node], &x.nodes[node], false
 	switch k {
 	case extended:
-		x.mine[node] = true
+		in.mine, in.counts = true, n.held
 		switch {
 		case !x.committed || n.held:
-		case x.fresh[node]:
+		case in.fresh:
 			// It had the value before the round and has it after its success.
 			n.held, n.fresh = true, false
 		default:
 			fresh = true // nobody knows since when
 		}
 	case gone, taken:
-		x.gone[node], x.empty[node] = true, k == gone
+		e.gone[node], e.empty[node] = true, k == gone
 		n.held, n.fresh = false, false
 	default: // tells nothing
 	}
-	late := x.arming && x.empty[node]
+	x.review()
+	success, again := e.arming, e.arming != nil && e.empty[node]
 	g.mu.Unlock()
 	if k == extended {
 		g.overdue(x.start)
 	}
 	switch {
-	case late:
-		x.arm(ctx)
+	case again:
+		success.arm(ctx)
 	case fresh:
 		g.refresh(ctx, node)
 	}
+}
+
+// giveUp notes that nobody waits for the votes of the round any more.
+func (x *extension) giveUp() {
+	g := x.call.grant
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	x.given = true
+	x.review()
+}
+
+// review tells if the votes of a round that was given up decide something.
+func (x *extension) review() {
+	e, g := x.call, x.call.grant
+	if !x.given || x.after != g.successes {
+		return
+	}
+	held := 0
+	for i := range x.nodes {
+		if x.nodes[i].counts && g.nodes[i].held {
+			held++
+		}
+	}
+	if held >= g.fleet.Quorum() && (e.late == nil || e.late.number < x.number) {
+		e.late = x
+	}
+	if e.verdict() != quorum.Unknown {
+		select {
+		case e.news <- struct{}{}:
+		default: // told already
+		}
+	}
+}
+
+func (e *Extension) verdict() quorum.Outcome {
+	switch n := e.grant.fleet.Size(); {
+	case e.after != e.grant.successes:
+		return quorum.Unknown
+	case e.late != nil:
+		return quorum.Extended
+	case count(e.gone) > quorum.Spare(n):
+		return quorum.Lost
+	default:
+		return quorum.Unknown
+	}
+}
+
+// News returns a channel that tells, once, when Late may have a verdict.
+func (e *Extension) News() <-chan struct{} { return e.news }
+
+// Late returns what votes have decided that came after their rounds were given
+// up: Extended, and the number of the round counted from 0, or Lost, or
+// Unknown. Commit and Arm are for that round then.
+func (e *Extension) Late() (outcome quorum.Outcome, round int) {
+	g := e.grant
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	outcome = e.verdict()
+	if outcome == quorum.Extended {
+		e.last, e.late = e.late, nil
+		return outcome, e.last.number
+	}
+	return outcome, 0
 }
 
 // Commit takes note that the last round was a success: nodes that had the value
@@ -125,22 +218,22 @@ func (e *Extension) Commit() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	x.committed = true
-	for i, mine := range x.mine {
-		if mine {
+	g.successes++
+	for i := range x.nodes {
+		if x.nodes[i].mine {
 			g.nodes[i].held, g.nodes[i].fresh = true, false
 		}
 	}
 }
 
-// Arm gives the value, in the background, to the nodes that said in the last
-// round that it is gone, or are going to say so. It is for after a success
-// only. The nodes do not count until another extension has succeeded beside
-// them.
+// Arm gives the value, in the background, to the nodes that have said that it
+// is gone, or are going to say so. It is for after a success only. The nodes do
+// not count until another extension has succeeded beside them.
 func (e *Extension) Arm(ctx context.Context) {
 	x, g := e.last, e.grant
 	g.mu.Lock()
-	x.arming = true
-	empty := slices.Contains(x.empty, true)
+	e.arming = x
+	empty := count(e.empty) > 0
 	g.mu.Unlock()
 	if empty {
 		x.arm(ctx)
@@ -149,7 +242,7 @@ func (e *Extension) Arm(ctx context.Context) {
 
 // arm sends the value to the nodes that have said it is gone, once.
 func (x *extension) arm(ctx context.Context) {
-	g := x.grant
+	e, g := x.call, x.call.grant
 	left := (x.ttl - time.Since(x.start)).Truncate(time.Millisecond)
 	if left < time.Millisecond {
 		return
@@ -159,8 +252,8 @@ func (x *extension) arm(ctx context.Context) {
 		g.mu.Unlock()
 		return
 	}
-	places := g.train.Take(lane.Follow, x.timeout, func(node int) bool { return x.empty[node] })
-	clear(x.empty)
+	places := g.train.Take(lane.Follow, x.timeout, func(node int) bool { return e.empty[node] })
+	clear(e.empty)
 	g.mu.Unlock()
 	c := g.call(OpAcquire, script.Acquire, left)
 	c.until = x.start.Add(x.ttl)
@@ -171,4 +264,14 @@ func (x *extension) arm(ctx context.Context) {
 			g.refresh(ctx, node)
 		}
 	})
+}
+
+func count(set []bool) int {
+	n := 0
+	for _, in := range set {
+		if in {
+			n++
+		}
+	}
+	return n
 }

@@ -96,6 +96,12 @@ func (f *Fleet) Open() int { return f.lanes.Open() }
 // Idle returns a channel that is closed once no node call is open.
 func (f *Fleet) Idle() <-chan struct{} { return f.lanes.Idle() }
 
+// Begin counts work other than node calls as open until End.
+func (f *Fleet) Begin() { f.lanes.Begin() }
+
+// End ends what Begin began.
+func (f *Fleet) End() { f.lanes.End() }
+
 // A call is one command for a number of nodes. Its arguments are built once and
 // shared by all of them; clients only read them.
 type call struct {

@@ -28,9 +28,11 @@ type Grant struct {
 	mu      sync.Mutex
 	nodes   []grantNode
 	release release
-	fresh   func(ctx context.Context)
-	missed  context.Context //nolint:containedctx // of a grant that came before OnFresh
-	late    bool
+	// successes is how many extensions have succeeded.
+	successes int
+	fresh     func(ctx context.Context)
+	missed    context.Context //nolint:containedctx // of a grant that came before OnFresh
+	late      bool
 	// countUntil is until when grants of the attempt count; zero while it is
 	// not decided.
 	countUntil time.Time
