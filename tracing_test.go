@@ -266,6 +266,64 @@ func TestAFrozenNodeShowsAsFailedAndItsReplyAsLate(t *testing.T) {
 	})
 }
 
+func TestAnAutomaticExtensionIsATraceOfItsOwnThatIsLinkedToTheLockSpan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r, m := newRecorder(), newMeter()
+		l := newLocker(t, nodes, r.option(), m.option())
+		warmUp(t, l)
+		r.take()
+		ctx, parent := r.provider.Tracer("caller").Start(t.Context(), "caller")
+		k, err := l.Lock(ctx, "a", 9*time.Second, redlock.WithAutoExtend(redlock.Forever))
+		require.NoError(t, err)
+		parent.End()
+		taken := r.take()[1]
+		require.Equal(t, "redlock.lock", taken.Name())
+		time.Sleep(3100 * time.Millisecond)
+		spans := r.take()
+		require.Len(t, spans, 1)
+		requireSpan(t, spans[0], "redlock.extend", a{
+			"redlock.resource": "a", "redlock.ttl": 9.0, "redlock.automatic": true, "redlock.result": "extended",
+			"redlock.node.agreed_count": int64(2), "redlock.node.gone_count": int64(0), "redlock.node.failed_count": int64(0),
+		})
+		requireOK(t, spans...)
+		assert.False(t, spans[0].Parent().IsValid())
+		assert.NotEqual(t, taken.SpanContext().TraceID(), spans[0].SpanContext().TraceID())
+		require.Len(t, spans[0].Links(), 1)
+		assert.Equal(t, taken.SpanContext(), spans[0].Links()[0].SpanContext)
+		assert.Equal(t, map[string]int64{"extended": 2}, m.values(t, "redlock.extend.duration", byResult), "with the one of the warm up")
+
+		nodes[0].FlushAll()
+		nodes[1].FlushAll()
+		time.Sleep(3 * time.Second)
+		require.False(t, k.Valid())
+		spans = r.take()
+		require.Len(t, spans, 1)
+		requireFailed(t, spans[0], "lock_lost")
+	})
+}
+
+func TestAnAutomaticExtensionThatUnlockCutShortIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r := newRecorder()
+		l := newLocker(t, nodes, r.option())
+		k, _ := keep(t, l, 9*time.Second)
+		for _, n := range nodes {
+			n.slow(100 * time.Millisecond)
+		}
+		r.take()
+		time.Sleep(3050 * time.Millisecond)
+		require.NoError(t, k.Unlock(t.Context()))
+		synctest.Wait()
+		spans := r.take()
+		require.Len(t, spans, 2)
+		requireOK(t, spans...)
+		assert.Equal(t, "redlock.extend", spans[0].Name())
+		assert.Equal(t, "unlocked", attributes(spans[0])["redlock.result"])
+	})
+}
+
 func TestSpansNeverShowTheLocksValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 3)

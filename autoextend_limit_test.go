@@ -1,0 +1,180 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+)
+
+// What happens at the limit of automatic extension.
+
+func requireLimited(t *testing.T, ctx context.Context) {
+	t.Helper()
+	require.Error(t, ctx.Err())
+	require.ErrorIs(t, context.Cause(ctx), redlock.ErrHoldLimit)
+	require.NotErrorIs(t, context.Cause(ctx), redlock.ErrLockLost)
+	e, ok := errors.AsType[*redlock.LockError](context.Cause(ctx))
+	require.True(t, ok)
+	assert.Equal(t, redlock.OpHold, e.Op)
+	assert.Equal(t, "hold_limit", e.ErrorType())
+}
+
+func TestAtItsLimitTheContextEndsAndTheLockStaysForItsTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		start := time.Now()
+		k, held := keep(t, l, 3*time.Second, redlock.WithAutoExtend(10*time.Second+500*time.Millisecond))
+		<-held.Done()
+		assert.Equal(t, 10500*time.Millisecond, time.Since(start))
+		requireLimited(t, held)
+		assert.True(t, k.Valid())
+		assert.Equal(t, start.Add(13*time.Second-32*time.Millisecond), k.Until(), "last extended after 10 s")
+		late, cancel := k.Context(t.Context())
+		defer cancel()
+		requireLimited(t, late)
+		time.Sleep(time.Until(k.Until()) - time.Millisecond)
+		assert.True(t, k.Valid())
+		requireLocked(t, k, nodes...)
+		time.Sleep(time.Millisecond)
+		assert.False(t, k.Valid())
+		require.ErrorIs(t, k.Extend(t.Context(), time.Second), redlock.ErrLockLost)
+		over, cancel := k.Context(t.Context())
+		defer cancel()
+		require.ErrorIs(t, context.Cause(over), redlock.ErrLockLost)
+		require.ErrorIs(t, context.Cause(over), redlock.ErrHoldLimit)
+		time.Sleep(time.Second)
+		requireFree(t, nodes...)
+	})
+}
+
+func TestALimitBelowTheTTLHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		start := time.Now()
+		k, held := keep(t, newLocker(t, nodes), 30*time.Second, redlock.WithAutoExtend(time.Second))
+		<-held.Done()
+		assert.Equal(t, time.Second, time.Since(start))
+		requireLimited(t, held)
+		before := nodes[0].commands()
+		time.Sleep(20 * time.Second)
+		assert.Equal(t, before, nodes[0].commands(), "no extension is sent")
+		require.NoError(t, k.Unlock(t.Context()))
+	})
+}
+
+func TestExtendWorksBeyondTheLimitByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k, held := keep(t, newLocker(t, nodes), 3*time.Second, redlock.WithAutoExtend(5*time.Second))
+		<-held.Done()
+		require.NoError(t, k.Extend(t.Context(), 10*time.Second))
+		before := nodes[0].commands()
+		time.Sleep(9 * time.Second)
+		assert.True(t, k.Valid())
+		assert.Equal(t, before, nodes[0].commands())
+		require.NoError(t, k.Unlock(t.Context()))
+	})
+}
+
+func TestWithReturnsTheLimitAndReleasesWhenTheFunctionHasReturned(t *testing.T) {
+	errWork := errors.New("work")
+	for name, result := range map[string]error{"nil": nil, "error": errWork} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				rec := newRecorder()
+				l := newLocker(t, nodes, rec.option())
+				err := l.With(t.Context(), "a", 6*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
+					<-ctx.Done()
+					requireLimited(t, ctx)
+					time.Sleep(3 * time.Second) // it takes a while to stop
+					require.True(t, lock.Valid())
+					requireLocked(t, lock, nodes...)
+					return result
+				}, func(err error) { t.Error(err) }, redlock.WithAutoExtend(10*time.Second))
+				require.ErrorIs(t, err, redlock.ErrHoldLimit)
+				require.NotErrorIs(t, err, redlock.ErrLockLost)
+				require.Equal(t, result != nil, errors.Is(err, errWork))
+				synctest.Wait()
+				requireFree(t, nodes...)
+				for _, s := range rec.take() {
+					if s.Name() == "redlock.with" {
+						assert.Equal(t, "hold_limit", attributes(s)["redlock.result"])
+						requireFailed(t, s, "hold_limit")
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAFunctionThatOutlastsTheLimitAndTheTTLHasLostTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		err := newLocker(t, nodes).With(t.Context(), "a", 3*time.Second, func(context.Context, *redlock.Lock) error {
+			time.Sleep(time.Minute)
+			return nil
+		}, func(err error) { t.Error(err) }, redlock.WithAutoExtend(10*time.Second))
+		require.ErrorIs(t, err, redlock.ErrHoldLimit)
+		require.ErrorIs(t, err, redlock.ErrLockLost)
+	})
+}
+
+func TestAWaiterGetsALockAtItsLimitOnlyAfterTheFunctionOrTheTTL(t *testing.T) {
+	for name, stops := range map[string]time.Duration{"function": 2 * time.Second, "TTL": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				l, rival := newLocker(t, nodes), newLocker(t, nodes)
+				returned := make(chan time.Time, 1)
+				began := make(chan *redlock.Lock, 1)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_ = l.With(t.Context(), "a", 6*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
+						began <- lock
+						<-ctx.Done()
+						time.Sleep(stops)
+						returned <- time.Now()
+						return nil
+					}, nil, redlock.WithAutoExtend(10*time.Second))
+				})
+				lock := <-began
+				k, err := rival.Lock(t.Context(), "a", time.Minute, redlock.WithRetry(redlock.Forever, 50*time.Millisecond))
+				require.NoError(t, err)
+				if name == "function" {
+					assert.False(t, time.Now().Before(<-returned))
+				} else {
+					assert.False(t, time.Now().Before(lock.Until()))
+					assert.Empty(t, returned)
+				}
+				require.NoError(t, k.Unlock(t.Context()))
+				wg.Wait()
+			})
+		})
+	}
+}
+
+func TestAnUnlockAfterTheLimitTellsWhetherTheLockWasStillThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		var news []error
+		err := newLocker(t, nodes).With(t.Context(), "a", 6*time.Second, func(ctx context.Context, _ *redlock.Lock) error {
+			<-ctx.Done()
+			nodes[0].FlushAll()
+			nodes[1].FlushAll()
+			return nil
+		}, func(err error) { news = append(news, err) }, redlock.WithAutoExtend(10*time.Second))
+		require.ErrorIs(t, err, redlock.ErrHoldLimit)
+		require.Len(t, news, 1)
+		require.ErrorIs(t, news[0], redlock.ErrLockLost)
+	})
+}
