@@ -2,6 +2,7 @@ package redlock_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ func TestTheContextEndsWithTheValidityWhileAnExtensionHangs(t *testing.T) {
 				<-ctx.Done()
 				assert.Equal(t, until, time.Now())
 				assert.Equal(t, until, k.Until())
-				requireLost(t, ctx)
+				requireLost(t, context.Cause(ctx))
 				nodes[0].thaw()
 				nodes[1].thaw()
 				time.Sleep(time.Minute)
@@ -35,6 +36,35 @@ func TestTheContextEndsWithTheValidityWhileAnExtensionHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheTimelineInTheReadme(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		start := time.Now()
+		_, ctx := keep(t, newLocker(t, nodes), 15*time.Second)
+		var mu sync.Mutex
+		var rounds []string
+		nodes[0].onSend(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if ctx.Err() == nil { // the release comes after
+				rounds = append(rounds, time.Since(start).String())
+			}
+		})
+		time.Sleep(18 * time.Second)
+		nodes[1].freeze() // a holder cut off from all nodes fares the same
+		nodes[2].freeze()
+		<-ctx.Done()
+		assert.Equal(t, 29848*time.Millisecond, time.Since(start))
+		assert.Equal(t, 152*time.Millisecond, nodes[1].TTL("a"))
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, []string{
+			"5s", "10s", "15s", "20s", // and then, after the node timeout of 1 s, every 750 ms
+			"21.75s", "22.5s", "23.25s", "24s", "24.75s", "25.5s", "26.25s", "27s", "27.75s", "28.5s", "29.25s",
+		}, rounds)
+	})
 }
 
 func TestALossIsToldByTheNextExtensionAndNotAtTheDeadline(t *testing.T) {
@@ -46,7 +76,7 @@ func TestALossIsToldByTheNextExtensionAndNotAtTheDeadline(t *testing.T) {
 		nodes[1].FlushAll()
 		<-ctx.Done()
 		assert.Equal(t, 3*time.Second, time.Since(start))
-		requireLost(t, ctx)
+		requireLost(t, context.Cause(ctx))
 		synctest.Wait()
 		requireFree(t, nodes...)
 		require.ErrorIs(t, k.Extend(t.Context(), time.Second), redlock.ErrLockLost)
@@ -66,7 +96,7 @@ func TestALossThatIsFoundBetweenTwoRoundsIsToldAtOnce(t *testing.T) {
 			n.thaw()
 		}
 		synctest.Wait()
-		requireLost(t, ctx)
+		requireLost(t, context.Cause(ctx))
 	})
 }
 
@@ -208,7 +238,7 @@ func TestAShutdownThatIsGivenUpEndsAutomaticExtension(t *testing.T) {
 		require.NoError(t, held.Err(), "nothing is released under a holder")
 		require.True(t, k.Valid())
 		time.Sleep(3 * time.Second)
-		requireLost(t, held)
+		requireLost(t, context.Cause(held))
 		requireFree(t, nodes...)
 		require.NoError(t, l.Shutdown(t.Context()))
 	})

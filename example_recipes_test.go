@@ -104,24 +104,13 @@ func ExampleLocker_With_http() {
 	// 503
 }
 
-// lead runs work, again and again, in one process at a time. It returns when
-// ctx ends or work fails.
+// lead runs work in one process at a time, the others stand by. It returns when
+// ctx ends or work returns by itself.
 func lead(ctx context.Context, locker *redlock.Locker, work func(context.Context) error) error {
-	const ttl = 15 * time.Second // several times what one round of work takes
 	for {
-		err := locker.With(ctx, "leader", ttl, func(ctx context.Context, lock *redlock.Lock) error {
-			for ctx.Err() == nil { // this process leads
-				if err := work(ctx); err != nil {
-					return err
-				}
-				// ErrNoQuorum means that nobody knows: the lock is valid until
-				// lock.Until(), and ctx ends then unless a later Extend succeeds.
-				if err := lock.Extend(ctx, ttl); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
-					return err
-				}
-			}
-			return ctx.Err()
-		}, nil, redlock.WithRetry(redlock.Forever, time.Second)) // stand by
+		err := locker.With(ctx, "leader", 15*time.Second, func(ctx context.Context, _ *redlock.Lock) error {
+			return work(ctx) // this process leads until ctx ends
+		}, nil, redlock.WithRetry(redlock.Forever, time.Second), redlock.WithAutoExtend(redlock.Forever))
 		if !errors.Is(err, redlock.ErrLockLost) {
 			return err
 		}
@@ -136,13 +125,15 @@ func ExampleLocker_With_leader() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	round := 0
-	err := lead(ctx, locker, func(context.Context) error {
-		round++
-		fmt.Println("round", round)
-		if round == 3 {
-			stop()
+	err := lead(ctx, locker, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			round++
+			fmt.Println("round", round)
+			if round == 3 {
+				stop()
+			}
 		}
-		return nil
+		return ctx.Err()
 	})
 	fmt.Println(err)
 	// Output:

@@ -171,6 +171,32 @@ func chargeUnlessBusy(ctx context.Context, locker *redlock.Locker) error {
 	return errors.Join(charge(held, 42), lock.Unlock(context.WithoutCancel(ctx)))
 }
 
+func rebuild(context.Context) error {
+	fmt.Println("rebuilt")
+	return nil
+}
+
+func ExampleWithAutoExtend() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+
+	err := locker.With(ctx, "search-index", 15*time.Second,
+		func(ctx context.Context, _ *redlock.Lock) error {
+			return rebuild(ctx) // for hours, if need be
+		}, nil, redlock.WithAutoExtend(6*time.Hour))
+	switch {
+	case errors.Is(err, redlock.ErrHoldLimit):
+		fmt.Println("not done after 6 hours")
+	case errors.Is(err, redlock.ErrLockLost):
+		fmt.Println("cut off from Redis; another process may have begun")
+	case err != nil:
+		fmt.Println(err)
+	}
+	// Output:
+	// rebuilt
+}
+
 func ExampleLocker_TryLock() {
 	locker, closeAll := newExampleLocker()
 	defer closeAll()
