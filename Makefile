@@ -1,5 +1,10 @@
-# Modules to lint and test, by directory. tools only pins what lint runs.
+# Modules to lint and test, by directory. tools only pins what lint runs; interop
+# is tested by a target of its own, which needs Node.
 MODULES = . examples/tracing
+LINTED  = $(MODULES) interop
+
+# Sections that each pairing of libraries enters in make interop.
+SECTIONS ?= 10000
 
 # Tests of allocations and of time, which mean nothing with the race detector on.
 COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime
@@ -12,7 +17,7 @@ export GOWORK = off
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: ## Install redis-server from the distribution; starts no service
@@ -34,11 +39,19 @@ test: ## Run every test with -race, on real Redis servers too (as root or with C
 	go test -count=1 -v -run '$(COST)' . || failed=1; \
 	exit $$failed
 
+.PHONY: interop
+interop: export REDLOCK_REQUIRE_REDIS = 1
+interop: export REDLOCK_REQUIRE_NODE = 1
+interop: ## Contend with bull-redlock, redlock 4 and 5 (Node) and redsync; SECTIONS (10000) for each
+	@command -v npm >/dev/null || { echo "make interop needs Node and npm" >&2; exit 1; }
+	cd interop && npm ci --prefer-offline
+	go -C interop test -race -count=1 -v -timeout 1h ./... -sections $(SECTIONS)
+
 .PHONY: lint
 lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff
 	@failed=0; \
 	gate() { echo "$$module: $$*"; "$$@" || { echo "$$module: $$* failed" >&2; failed=1; }; }; \
-	for module in $(MODULES); do \
+	for module in $(LINTED); do \
 		cd "$(CURDIR)/$$module" || exit 1; \
 		gate go tool -modfile="$(CURDIR)/tools/go.mod" golangci-lint run ./...; \
 		gate go vet ./...; \
