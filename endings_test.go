@@ -238,3 +238,26 @@ func TestRacingCallsOnOneLockLeaveNothingBehind(t *testing.T) {
 		requireFree(t, nodes...)
 	})
 }
+
+func TestUnlockOfALockThatRanOutSaysLostEvenIfANodeGrantedItLate(t *testing.T) {
+	for _, late := range []time.Duration{0, 100 * time.Millisecond} {
+		t.Run(late.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				l, other := newLocker(t, nodes), newLocker(t, nodes)
+				warmUp(t, l)
+				nodes[2].slow(late) // beyond the grace
+				k, err := l.TryLock(t.Context(), "k", 10*time.Second)
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				nodes[2].slow(0)
+
+				time.Sleep(20 * time.Second)
+				theirs, err := other.TryLock(t.Context(), "k", 10*time.Second)
+				require.NoError(t, err)
+				assert.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost)
+				require.NoError(t, theirs.Unlock(t.Context()))
+			})
+		})
+	}
+}

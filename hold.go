@@ -40,6 +40,9 @@ type hold struct {
 	contexts  map[*context.CancelCauseFunc]struct{}
 	turn      *turn     // made by the first extension
 	latest    time.Time // until when keys may last by the extensions that were sent
+	cleared   bool      // its value was removed when it had expired
+	asked     bool      // Unlock was called
+	tooLate   bool      // for the first time when nothing would have been left anyway
 
 	confirming atomic.Bool // a confirm waits for its turn
 }
@@ -109,6 +112,9 @@ func (h *hold) expire(ctx context.Context) {
 		// What is still on its way, or did not become part of the lock, would
 		// keep the value on a node after the lock is over.
 		if loose || h.grant.Late() || h.grant.Pending() {
+			h.mu.Lock()
+			h.cleared = true
+			h.mu.Unlock()
 			h.grant.Release(ctx, h.timeout())
 		}
 	})

@@ -144,6 +144,7 @@ func (h *hold) unlock(ctx context.Context) (round.Result, error) {
 	var wave *round.Wave
 	release := func() { wave = h.grant.Release(ctx, h.timeout()) }
 	first := h.end(ctx, ErrUnlocked, "", release) && h.unlocked()
+	tooLate := h.isTooLate()
 	if wave == nil {
 		release()
 	}
@@ -153,12 +154,14 @@ func (h *hold) unlock(ctx context.Context) (round.Result, error) {
 	} else if first {
 		h.held(ctx, resultReleased)
 	}
-	switch res.Outcome {
-	case quorum.Released:
-		return res, nil
-	case quorum.Lost:
+	switch {
+	case res.Outcome == quorum.Released && tooLate:
 		return res, h.failed(OpUnlock, 1, res, nil, ErrLockLost)
-	case quorum.Unanswered:
+	case res.Outcome == quorum.Released:
+		return res, nil
+	case res.Outcome == quorum.Lost:
+		return res, h.failed(OpUnlock, 1, res, nil, ErrLockLost)
+	case res.Outcome == quorum.Unanswered:
 		return res, h.failed(OpUnlock, 1, res, nil, ErrNoQuorum)
 	default:
 		return res, h.failed(OpUnlock, 1, res, ended(ctx))
@@ -170,6 +173,19 @@ func (h *hold) unlocked() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return errors.Is(h.over, ErrUnlocked)
+}
+
+// isTooLate reports whether the lock ran out, was removed then, and was first
+// unlocked when the keys would have run out as well: the nodes would have said
+// that it was not there any more.
+func (h *hold) isTooLate() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cleared && !h.asked {
+		h.tooLate = h.now().Since(h.lease.start) >= h.lease.ttl
+	}
+	h.asked = true
+	return h.tooLate
 }
 
 // outlive returns ctx, or one that is never done if ctx has ended because the
