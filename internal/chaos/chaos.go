@@ -1,0 +1,92 @@
+// Package chaos has lockers contend for locks on real servers while the
+// servers freeze, die and restart and the network between them fails, and
+// checks that no two of them ever hold the same lock.
+//
+// It is for tests only. Eight lockers stand for eight processes: each has
+// go-redis clients, connections and proxies of its own, and shares nothing with
+// the others but the servers. That they run in one process gives the checker
+// one clock. The servers write every command to disk before they answer, so
+// that none forgets.
+//
+// At any time every process has a majority of nodes to which nothing happens,
+// but for one now and then that is cut off from all of them.
+package chaos
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"go.uber.org/goleak"
+)
+
+const (
+	nodes     = 5
+	minority  = 2
+	processes = 8
+
+	minTTL   = 150 * time.Millisecond
+	maxTTL   = 3 * time.Second
+	maxFault = 6 * time.Second
+
+	// drought is how long a resource may go without a grant in addition to the
+	// longest fault: until keys that nobody could remove have run out and
+	// clients with default options have given up connections that went silent.
+	drought = 20 * time.Second
+
+	patience = 2 * time.Minute // for states that must come; a busy machine is slow
+)
+
+// Run has lockers contend for length while the faults that seed chooses happen,
+// and fails t if anything is not as promised. It logs figures.
+func Run(t *testing.T, length time.Duration, seed uint64) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), length)
+	defer stop()
+	f := newFigures(length, seed, stop)
+	t.Cleanup(func() { f.finish(t) }) // registered first: it runs when all else has ended
+	w := newWorld(t, f)
+	s := newSchedule(w, seed)
+	f.begun = time.Now()
+
+	var wg sync.WaitGroup
+	wg.Go(func() { f.timers.run(ctx) })
+	wg.Go(func() { s.run(ctx) })
+	w.work(ctx, &wg, seed)
+	wg.Wait()
+	ended := time.Now()
+	w.shutdown(t)
+	w.awaitEmpty(t)
+
+	for _, c := range w.counters {
+		c.audit()
+		f.increments += c.writes
+		f.longestWait = max(f.longestWait, c.longestWait(f.begun, ended))
+	}
+	assert.Len(t, f.byResource, len(w.counters), "resources that were locked")
+	assert.NotEmpty(t, f.faults)
+	assert.Less(t, f.longestWait, f.longestFault+drought, "a resource was not granted for so long")
+	for _, text := range f.violations() {
+		t.Error(text)
+	}
+	if t.Failed() {
+		s.log(t)
+		w.log(t)
+	}
+}
+
+// finish looks for goroutines that are left, and prints the figures.
+func (f *figures) finish(t *testing.T) {
+	t.Helper()
+	if t.Skipped() {
+		return
+	}
+	f.goroutines = "0"
+	if err := goleak.Find(); err != nil {
+		f.goroutines = "some"
+		assert.NoError(t, err)
+	}
+	t.Logf("\n%v", f)
+}

@@ -1,0 +1,175 @@
+package chaos
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/faultproxy"
+	"github.com/b0401464/redlock/internal/redistest"
+)
+
+// A world is servers, the processes that lock on them, and what they lock.
+type world struct {
+	figures   *figures
+	servers   []*redistest.Server
+	direct    []*redis.Client // straight to the servers, to look at what they hold
+	processes []*process
+	counters  []*counter
+}
+
+// A process is a Locker and its ways to the nodes.
+type process struct {
+	id     int
+	ways   []*way
+	locker *redlock.Locker
+}
+
+// A way is what one process has to one node.
+type way struct {
+	*faultproxy.Proxy
+	mu    sync.Mutex
+	holes int // faults that have it swallow everything
+}
+
+func newWorld(t *testing.T, f *figures) *world {
+	t.Helper()
+	w := &world{figures: f, servers: redistest.Start(t, nodes, redistest.WithAppendOnly())}
+	for _, s := range w.servers {
+		w.direct = append(w.direct, s.Client(t))
+	}
+	for i := range processes {
+		w.processes = append(w.processes, newProcess(t, i, w.servers, f))
+	}
+	for _, resource := range []string{"invoice", "report"} {
+		w.counters = append(w.counters, newCounter(resource, f))
+	}
+	return w
+}
+
+// newProcess returns a process: every second one has the client options that
+// the README recommends instead of go-redis' defaults, two of four an eager
+// retry schedule instead of the default one.
+func newProcess(t *testing.T, i int, servers []*redistest.Server, f *figures) *process {
+	t.Helper()
+	p := &process{id: i}
+	clients := make([]*redis.Client, len(servers))
+	for node, s := range servers {
+		way := &way{Proxy: faultproxy.New(t, s.Addr())}
+		p.ways = append(p.ways, way)
+		clients[node] = s.Client(t, func(o *redis.Options) {
+			o.Addr = way.Addr()
+			if i%2 == 1 {
+				recommend(o)
+			}
+		})
+	}
+	opts := []redlock.Option{redlock.WithNodeErrorHandler(f.nodeFailed)}
+	if i%4 >= 2 {
+		opts = append(opts, redlock.WithRetry(redlock.Forever, 25*time.Millisecond))
+	}
+	var err error
+	p.locker, err = redlock.New(clients, opts...)
+	require.NoError(t, err)
+	return p
+}
+
+// recommend sets what the README says under Nodes.
+func recommend(o *redis.Options) {
+	o.DialTimeout = time.Second
+	o.DialerRetries = 1
+	o.ReadTimeout = time.Second
+	o.MaxRetries = 1
+	o.PoolSize = 100
+}
+
+// swallow makes everything on the way disappear until restore is called as
+// often.
+func (w *way) swallow() { w.dig(1) }
+
+func (w *way) restore() { w.dig(-1) }
+
+func (w *way) dig(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holes += n
+	w.BlackHole(w.holes > 0)
+}
+
+// work has every process use every resource, until ctx ends.
+func (w *world) work(ctx context.Context, wg *sync.WaitGroup, seed uint64) {
+	for _, p := range w.processes {
+		for _, c := range w.counters {
+			seed++
+			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // nothing secret
+			wg.Go(func() { (&worker{process: p, counter: c, figures: w.figures, random: random}).run(ctx) })
+		}
+	}
+}
+
+// shutdown ends all lockers, and waits for what they do in the background.
+func (w *world) shutdown(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	errs := make([]error, len(w.processes))
+	var wg sync.WaitGroup
+	begun := time.Now()
+	for i, p := range w.processes {
+		wg.Go(func() { errs[i] = p.locker.Shutdown(ctx) })
+	}
+	wg.Wait()
+	w.figures.shutdown = time.Since(begun)
+	for i, err := range errs {
+		assert.NoError(t, err, "process %d", i)
+	}
+}
+
+// awaitEmpty waits until no key is left, at most for the longest TTL and what
+// the network had still to deliver when it was healed.
+func (w *world) awaitEmpty(t *testing.T) {
+	t.Helper()
+	const delivery = time.Second
+	f, begun := w.figures, time.Now()
+	f.keysAtShutdown = w.keys(t)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for left := f.keysAtShutdown; left > 0; <-tick.C {
+		over := time.Since(begun) > maxTTL+delivery // before the look, which may take its time
+		left = w.keys(t)
+		if over {
+			f.keysLeft = left
+			break
+		}
+	}
+	f.emptyAfter = time.Since(begun)
+	assert.Zero(t, f.keysLeft, "keys left %v after everything had ended", f.emptyAfter)
+}
+
+// keys returns how many keys all servers hold together. KEYS passes over those
+// that have expired and are not deleted yet.
+func (w *world) keys(t *testing.T) int {
+	t.Helper()
+	n := 0
+	for _, c := range w.direct {
+		keys, err := c.Keys(t.Context(), "*").Result()
+		require.NoError(t, err)
+		n += len(keys)
+	}
+	return n
+}
+
+// log prints all sections.
+func (w *world) log(t *testing.T) {
+	t.Helper()
+	for _, c := range w.counters {
+		c.log(t)
+	}
+}
