@@ -6,6 +6,9 @@ LINTED  = $(MODULES) interop
 # Sections that each pairing of libraries enters in make interop.
 SECTIONS ?= 10000
 
+# How long the chaos lasts; SEED repeats the faults of another run.
+FOR ?= 60s
+
 # Tests of allocations and of time, which mean nothing with the race detector on.
 COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime
 
@@ -46,6 +49,13 @@ interop: ## Contend with bull-redlock, redlock 4 and 5 (Node) and redsync; SECTI
 	@command -v npm >/dev/null || { echo "make interop needs Node and npm" >&2; exit 1; }
 	cd interop && npm ci --prefer-offline
 	go -C interop test -race -count=1 -v -timeout 1h ./... -sections $(SECTIONS)
+
+.PHONY: chaos
+chaos: export REDLOCK_REQUIRE_REDIS = 1
+chaos: export REDLOCK_CHAOS = $(FOR)
+chaos: export REDLOCK_CHAOS_SEED = $(SEED)
+chaos: ## Contend for FOR (60s) on real servers that freeze, die and are cut off; ends with figures
+	go test -race -count=1 -v -timeout 0 -run '^TestNoTwoHolders' ./internal/chaos
 
 .PHONY: lint
 lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff
