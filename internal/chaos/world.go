@@ -48,7 +48,7 @@ func newWorld(t *testing.T, f *figures) *world {
 	for i := range processes {
 		w.processes = append(w.processes, newProcess(t, i, w.servers, f))
 	}
-	for _, resource := range []string{"invoice", "report"} {
+	for _, resource := range resources {
 		w.counters = append(w.counters, newCounter(resource, f))
 	}
 	return w
