@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -82,13 +83,14 @@ func (p *process) log() string {
 	return string(b)
 }
 
-// waitReady waits until the process answers on addr. The error matches
-// errPortTaken if it never will because somebody else has the port.
-func (p *process) waitReady(addr string, deadline time.Time) error {
+// waitReady waits until the process answers on addr, through TLS if secure is
+// not nil. The error matches errPortTaken if it never will because somebody
+// else has the port.
+func (p *process) waitReady(addr string, secure *tls.Config, deadline time.Time) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		err := p.probe(addr)
+		err := p.probe(addr, secure)
 		if err == nil {
 			return nil
 		}
@@ -108,10 +110,13 @@ func (p *process) waitReady(addr string, deadline time.Time) error {
 
 // probe returns nil if this very process answers on addr. Another server on
 // the same port, which got there first, answers a PING just as well.
-func (p *process) probe(addr string) error {
+func (p *process) probe(addr string, secure *tls.Config) error {
 	conn, err := net.DialTimeout("tcp4", addr, time.Second) //nolint:noctx // has a deadline of its own
 	if err != nil {
 		return err
+	}
+	if secure != nil {
+		conn = tls.Client(conn, secure)
 	}
 	defer func() { _ = conn.Close() }() // only read from
 	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {

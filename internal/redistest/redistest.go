@@ -1,4 +1,5 @@
-// Package redistest runs real redis-server processes for tests.
+// Package redistest runs real redis-server processes for tests: servers by
+// themselves, Clusters and Sentinel groups.
 //
 // It is for tests only: every function reports its failures to a [testing.TB].
 // Servers listen on 127.0.0.1, keep nothing on disk unless asked to, and never
@@ -11,9 +12,12 @@
 package redistest
 
 import (
+	"crypto/tls"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -29,7 +33,12 @@ const (
 // An Option configures the servers of one [Start].
 type Option interface{ apply(*config) }
 
-type config struct{ args []string }
+type config struct {
+	args     []string
+	tls      *tls.Config // what a client of the server needs; nil without TLS
+	cluster  bool        // the server has a second port, for the bus of its Cluster
+	sentinel bool        // it watches others, and keeps what it knows in a file
+}
 
 type optionFunc func(*config)
 
@@ -68,13 +77,21 @@ func Start(tb testing.TB, n int, opts ...Option) []*Server {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range servers {
-		s := &Server{tb: tb, program: program, args: c.args, dir: tb.TempDir()}
+		s := &Server{tb: tb, program: program, config: c, dir: tb.TempDir()}
 		tb.Cleanup(s.Kill) // after TempDir, so that it runs before the directory goes
 		servers[i] = s
+		if c.sentinel {
+			if err := os.WriteFile(filepath.Join(s.dir, sentinelFile), nil, 0o600); err != nil {
+				tb.Fatalf("redistest: %v", err)
+			}
+		}
 		wg.Go(func() { errs[i] = s.startAnywhere() })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
+		if c.tls != nil && strings.Contains(err.Error(), "Bad directive") {
+			tb.Skip("needs a redis-server that is built with TLS")
+		}
 		tb.Fatalf("redistest: %v", err)
 	}
 	return servers

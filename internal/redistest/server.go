@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ const (
 type Server struct {
 	tb      testing.TB
 	program string
-	args    []string
+	config  config
 	dir     string
 
 	mu   sync.Mutex // held during every change of the process
@@ -45,12 +46,13 @@ func (s *Server) Addr() string {
 }
 
 // Client returns a client of s which is closed when tb ends. Its options are
-// the defaults of go-redis but for the address and for maintenance
-// notifications, which are off; each of opts may change them.
+// the defaults of go-redis but for the address, for what [WithTLS] asks for and
+// for maintenance notifications, which are off; each of opts may change them.
 func (s *Server) Client(tb testing.TB, opts ...func(*redis.Options)) *redis.Client {
 	tb.Helper()
 	o := &redis.Options{
 		Addr:                     s.Addr(),
+		TLSConfig:                s.config.tls,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	for _, opt := range opts {
@@ -112,6 +114,9 @@ func (s *Server) startAnywhere() error {
 		if err != nil {
 			return err
 		}
+		if s.config.cluster && port > maxClusterPort && time.Now().Before(deadline) {
+			continue
+		}
 		s.port = port
 		// Between freePort and the server's own bind anybody can take the port.
 		if err := s.start(); !errors.Is(err, errPortTaken) || time.Now().After(deadline) {
@@ -122,17 +127,29 @@ func (s *Server) startAnywhere() error {
 
 // start runs the process on s.port. The caller holds mu.
 func (s *Server) start() error {
-	args := append([]string{"--port", strconv.Itoa(s.port), "--dir", s.dir}, s.args...)
-	p, err := launch(s.program, args, s.dir)
+	p, err := launch(s.program, s.commandLine(), s.dir)
 	if err != nil {
 		return err
 	}
-	if err := p.waitReady(s.addr(), time.Now().Add(startTimeout)); err != nil {
+	if err := p.waitReady(s.addr(), s.config.tls, time.Now().Add(startTimeout)); err != nil {
 		p.kill()
 		return fmt.Errorf("%w\n%s", err, p.log())
 	}
 	s.proc = p
 	return nil
+}
+
+// commandLine returns the arguments of the process. The caller holds mu.
+func (s *Server) commandLine() []string {
+	port := strconv.Itoa(s.port)
+	args := []string{"--port", port, "--dir", s.dir}
+	switch {
+	case s.config.sentinel:
+		args = append([]string{filepath.Join(s.dir, sentinelFile), "--sentinel"}, args...)
+	case s.config.tls != nil:
+		args = append(args, "--port", "0", "--tls-port", port)
+	}
+	return append(args, s.config.args...)
 }
 
 // kill ends the process, if there is one. The caller holds mu.
