@@ -1,0 +1,205 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/redistest"
+)
+
+// aclOfReadme returns the command of README.md that makes the user, word by
+// word.
+func aclOfReadme(t *testing.T) []string {
+	t.Helper()
+	for _, block := range blocks(t, "text") {
+		if strings.HasPrefix(block, "ACL SETUSER ") {
+			require.Equal(t, 1, strings.Count(block, "\n"))
+			return strings.Fields(block)
+		}
+	}
+	require.Fail(t, "README.md has no ACL SETUSER")
+	return nil
+}
+
+// command returns words as arguments of a command.
+func command(words []string) []any {
+	args := make([]any, len(words))
+	for i, w := range words {
+		args[i] = w
+	}
+	return args
+}
+
+const aclAdmin = "user admin on >admin ~* &* +@all\n"
+
+// asUser returns an option of a client that logs in. Its handshake is the one
+// of default options.
+func asUser(name, password string) func(*redis.Options) {
+	return func(o *redis.Options) {
+		o.Username, o.Password = name, password
+		o.MaintNotificationsConfig = nil
+	}
+}
+
+// newACLServer starts a server on which nobody can log in but an administrator,
+// after a restart too.
+func newACLServer(t *testing.T) (server *redistest.Server, admin *redis.Client) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "users.acl")
+	require.NoError(t, os.WriteFile(file, []byte(aclAdmin+"user default off\n"), 0o600))
+	server = redistest.StartOne(t, redistest.WithArgs("--aclfile", file))
+	return server, server.Client(t, asUser("admin", "admin"))
+}
+
+func TestTheACLOfTheReadmeIsEnough(t *testing.T) {
+	t.Parallel()
+	rig := &realRig{}
+	for range 3 {
+		server, admin := newACLServer(t)
+		require.NoError(t, admin.Do(t.Context(), command(aclOfReadme(t))...).Err())
+		require.NoError(t, admin.Do(t.Context(), "ACL", "SAVE").Err())
+		require.ErrorContains(t, server.Client(t).Ping(t.Context()).Err(), "NOAUTH", "the default user is on")
+		rig.servers, rig.direct = append(rig.servers, server), append(rig.direct, admin)
+	}
+	var log realLog
+	l := newRealLocker(t, rig.newClients(t, asUser("locks", "secret")), log.option())
+	other := newRealLocker(t, rig.newClients(t, asUser("locks", "secret")), log.option())
+
+	const key = "lock:k"
+	lock, err := l.Lock(t.Context(), key, realTTL)
+	require.NoError(t, err)
+	drainCalls(t, l)
+	require.Equal(t, 3, rig.holders(t, key, lock.Value()))
+	_, err = other.TryLock(t.Context(), key, realTTL)
+	require.ErrorIs(t, err, redlock.ErrContended)
+	require.NoError(t, lock.Extend(t.Context(), 2*realTTL))
+	drainCalls(t, l)
+	require.Greater(t, rig.pttl(t, 0, key), realTTL)
+	require.NoError(t, lock.Unlock(t.Context()))
+	drainCalls(t, l)
+	drainCalls(t, other)
+	require.Empty(t, log.take(0), "nothing was refused")
+
+	// A node that has lost the lock is given it again, and the lock is
+	// extended in the background.
+	err = other.With(t.Context(), key, 6*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
+		drainCalls(t, other)
+		rig.servers[1].Restart()
+		require.True(t, poll(realPatience, func() bool { return rig.direct[1].Get(ctx, key).Val() == lock.Value() }))
+		first := lock.Until()
+		require.True(t, poll(realPatience, func() bool { return lock.Until().After(first) || ctx.Err() != nil }))
+		return context.Cause(ctx)
+	}, func(err error) { require.NoError(t, err) }, redlock.WithAutoExtend(redlock.Forever))
+	require.NoError(t, err)
+	lockOnce(t, l, key)
+	drain(t, l)
+	drain(t, other)
+	for _, n := range log.take(0) {
+		require.NotEqual(t, "NOPERM", n.ErrorType(), "%v", n)
+	}
+	rig.requireEmpty(t, realTTL/3)
+	for _, admin := range rig.direct {
+		require.Empty(t, refusals(t, admin))
+	}
+}
+
+// useAll makes use of all that a Locker does on a node, and returns the first
+// error that says that something does not work.
+func useAll(t *testing.T, client, rival redlock.Client, key string) error {
+	t.Helper()
+	opts := []redlock.Option{redlock.WithRetry(0, 0), redlock.WithNodeTimeout(realPatience)}
+	l, other := newRealLocker(t, []redlock.Client{client}, opts...), newRealLocker(t, []redlock.Client{rival}, opts...)
+	defer drain(t, l)
+	defer drain(t, other)
+	lock, err := l.Lock(t.Context(), key, realPatience)
+	if err != nil {
+		return err
+	}
+	if _, err = other.Lock(t.Context(), key, realPatience); errors.Is(err, redlock.ErrContended) {
+		err = lock.Extend(t.Context(), 2*realPatience)
+	}
+	if unlockErr := lock.Unlock(t.Context()); err == nil {
+		err = unlockErr
+	}
+	return err
+}
+
+// requireRefusedBy requires that err says which node has refused, and that it
+// has for that reason.
+func requireRefusedBy(t *testing.T, err error, addr, reason string) {
+	t.Helper()
+	requireOfNode(t, err)
+	require.ErrorIs(t, err, redlock.ErrNoQuorum)
+	e, ok := errors.AsType[*redlock.LockError](err)
+	require.True(t, ok)
+	require.Len(t, e.Nodes, 1)
+	require.Equal(t, addr, e.Nodes[0].Addr)
+	require.Equal(t, reason, e.Nodes[0].ErrorType(), "%v", err)
+	require.ErrorContains(t, err, addr)
+}
+
+func TestEachPermissionOfTheACLOfTheReadmeIsNeeded(t *testing.T) {
+	t.Parallel()
+	server, admin := newACLServer(t)
+	acl := aclOfReadme(t)
+	name := acl[2]
+	try := func(t *testing.T, acl []string) error {
+		t.Helper()
+		require.NoError(t, admin.Do(t.Context(), "ACL", "DELUSER", name).Err())
+		require.NoError(t, admin.Do(t.Context(), command(acl)...).Err())
+		require.NoError(t, admin.FlushAll(t.Context()).Err())
+		require.NoError(t, admin.ScriptFlush(t.Context()).Err())
+		login := asUser(name, "secret")
+		return useAll(t, server.Client(t, login), server.Client(t, login), "lock:k")
+	}
+	require.NoError(t, try(t, acl), "with all of them")
+	for i, word := range acl[3:] {
+		var reason string
+		switch {
+		case word == "resetchannels", strings.HasPrefix(word, "-"):
+			continue // takes something away
+		case word == "on", strings.HasPrefix(word, ">"):
+			reason = "WRONGPASS"
+		case word == "+evalsha", word == "+eval", strings.HasPrefix(word, "~"):
+			reason = "NOPERM"
+		default:
+			reason = "ERR" // the script may not
+		}
+		t.Run("without "+word, func(t *testing.T) {
+			err := try(t, slices.Delete(slices.Clone(acl), 3+i, 4+i))
+			t.Log(err)
+			requireRefusedBy(t, err, server.Addr(), reason)
+		})
+	}
+	require.NoError(t, try(t, acl), "with all of them again")
+}
+
+func TestNodeThatDoesNotKnowThePasswordIsNamed(t *testing.T) {
+	t.Parallel()
+	server, admin := newACLServer(t)
+	require.NoError(t, admin.Do(t.Context(), command(aclOfReadme(t))...).Err())
+	for _, tt := range []struct{ name, user, password, reason string }{
+		{"wrong password", "locks", "guess", "WRONGPASS"},
+		{"unknown user", "lock", "secret", "WRONGPASS"},
+		{"the default user, which is off", "", "secret", "WRONGPASS"},
+		{"no password", "", "", "NOAUTH"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			login := asUser(tt.user, tt.password)
+			err := useAll(t, server.Client(t, login), server.Client(t, login), "lock:k")
+			t.Log(err)
+			requireRefusedBy(t, err, server.Addr(), tt.reason)
+			require.NotContains(t, err.Error(), "guess")
+		})
+	}
+}
