@@ -15,6 +15,9 @@ COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime
 FUZZ_PACKAGE = ./internal/quorum
 FUZZTIME    ?= 20s
 
+# REDLOCK_SERVER=valkey-server, or any path of a server, runs the tests on that
+# program instead of redis-server.
+
 # Every module stands on its own go.mod, whatever workspace surrounds it.
 export GOWORK = off
 
@@ -29,7 +32,9 @@ setup: ## Install redis-server from the distribution; starts no service
 .PHONY: test
 test: export REDLOCK_REQUIRE_REDIS = 1
 test: ## Run every test with -race, on real Redis servers too (as root or with CI=true: after setup)
-	@if [ "$$CI" = true ] || [ "$$(id -u)" = 0 ]; then \
+	@if [ -n "$$REDLOCK_SERVER" ]; then \
+		echo "on $$REDLOCK_SERVER instead of redis-server"; \
+	elif [ "$$CI" = true ] || [ "$$(id -u)" = 0 ]; then \
 		sh .ci/setup; \
 	elif ! command -v redis-server >/dev/null; then \
 		echo "make test needs redis-server; type: make setup" >&2; exit 1; \
