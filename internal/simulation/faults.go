@@ -1,0 +1,99 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A fault is a kind of disturbance that lasts for a while.
+type fault uint8
+
+const (
+	freezes fault = iota
+	restarts
+	restartsEmpty
+	blackHole     // between a node and all processes
+	blackHolePair // between a node and one process
+	unplugged     // the connections to a node are reset
+)
+
+// disturb brings about what the profile has for an episode of that length. It
+// returns when it is over. Everything is healed then.
+func (w *world) disturb(r *rand.Rand, length time.Duration) {
+	w.mu.Lock()
+	w.weather = w.profile.foul
+	w.mu.Unlock()
+	end := time.Now().Add(length)
+	for range w.profile.faults {
+		kind := w.profile.kinds[r.IntN(len(w.profile.kinds))]
+		begin := evenly(r, 0, length-2*ms)
+		lasts := min(between(r, 5*ms, length), length-begin-ms)
+		n, l := w.nodes[r.IntN(len(w.nodes))], r.Int()
+		keeps := chance(r, 0.5)
+		time.AfterFunc(begin, func() { w.strike(kind, n, l, lasts, keeps) })
+	}
+	time.Sleep(time.Until(end))
+	w.heal()
+}
+
+// strike begins one fault, and ends it after a while.
+func (w *world) strike(kind fault, n *node, pick int, lasts time.Duration, keeps bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stats.Faults++
+	switch kind {
+	case freezes:
+		if !n.down {
+			n.freeze()
+			w.after(lasts, n.thaw)
+		}
+	case restarts, restartsEmpty:
+		if n.down {
+			return
+		}
+		n.stop()
+		w.after(min(lasts, time.Minute), func() { n.start(kind == restartsEmpty) })
+	case blackHole:
+		w.log("node %d: swallowed for %v, gives back: %t", n.id, lasts, keeps)
+		for _, l := range w.linksOf(n) {
+			l.darken(keeps)
+			w.after(lasts, l.lighten)
+		}
+	case blackHolePair:
+		links := w.linksOf(n)
+		l := links[pick%len(links)]
+		w.log("node %d: swallowed for process %d for %v, gives back: %t", n.id, l.process.id, lasts, keeps)
+		l.darken(keeps)
+		w.after(lasts, l.lighten)
+	case unplugged:
+		w.log("node %d: connections reset", n.id)
+		for c := range n.conns {
+			c.reset()
+		}
+	}
+}
+
+// linksOf returns the links to a node, in the order of the processes.
+func (w *world) linksOf(n *node) []*link {
+	var all []*link
+	for _, l := range w.links {
+		if l.node == n {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// heal ends what is left of the faults. Connections that hang go on hanging.
+func (w *world) heal() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.weather = w.profile.fair
+	for _, n := range w.nodes {
+		n.thaw()
+		if n.down {
+			n.start(false)
+		}
+	}
+	w.log("healed")
+}

@@ -1,0 +1,164 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/b0401464/redlock"
+)
+
+// A hold is a lock that was granted, as its holder sees it.
+type hold struct {
+	w       *world
+	process *process
+	lock    *redlock.Lock
+	value   *value
+	ttl     time.Duration // that Until goes by
+	start   time.Time     // Lock returned
+	settled time.Time     // from here on a late grant does not count any more
+
+	sampling sync.Mutex // one look at Until at a time
+
+	// Under world.mu.
+	until     time.Time // as last told
+	end       time.Time // the context ended or Unlock was called; zero until then
+	unlocked  bool // the program has called Unlock
+	successes []success
+}
+
+// A success is an extension that was reported as one.
+type success struct {
+	begun time.Time // just before its first command
+	at    time.Time
+	until time.Time
+}
+
+// drift is what the library sets aside by default.
+func drift(ttl time.Duration) time.Duration {
+	ms := math.Round(float64(ttl) / float64(time.Millisecond) * 0.01)
+	return time.Duration(ms)*time.Millisecond + 2*time.Millisecond
+}
+
+// grace is how long after the decision a grant counts as if it had come with
+// the others; see the README.
+func grace(deciding time.Duration) time.Duration {
+	return min(max(deciding, 5*time.Millisecond), 50*time.Millisecond)
+}
+
+// hold notes that a lock was granted, just now.
+func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
+	w, now := p.w, time.Now()
+	ttl = ttl.Truncate(time.Millisecond)
+	until := lock.Until()
+	h := &hold{w: w, process: p, lock: lock, ttl: ttl, start: now, until: until}
+	h.settled = now.Add(grace(now.Sub(h.begun(until, ttl))))
+	ctx, _ := lock.Context(context.Background()) //nolint:gosec // it ends with the lock
+	w.mu.Lock()
+	h.value = w.value(lock.Value(), lock.Resource())
+	h.value.hold = h
+	w.holds = append(w.holds, h)
+	w.stats.Locks++
+	w.tell(h.value, "process %d holds it for %v, until %s", p.id, ttl, w.clock(until))
+	w.mu.Unlock()
+	context.AfterFunc(ctx, func() { h.over(context.Cause(ctx)) })
+	return h
+}
+
+// begun returns when the round began that made the lock last until then.
+func (h *hold) begun(until time.Time, ttl time.Duration) time.Time { return until.Add(drift(ttl) - ttl) }
+
+// unlock notes that the program is about to unlock.
+func (h *hold) unlock() {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.unlocked = true
+	if h.end.IsZero() {
+		h.end = time.Now()
+		h.w.tell(h.value, "Unlock")
+	}
+}
+
+// over notes that the context has ended.
+func (h *hold) over(cause error) {
+	now, valid, until := time.Now(), h.lock.Valid(), h.lock.Until()
+	w := h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !h.end.IsZero() {
+		return
+	}
+	h.end, h.until = now, until
+	w.tell(h.value, "over: %v", cause)
+	if valid && !errors.Is(cause, redlock.ErrHoldLimit) {
+		w.violate("b", h.value.resource, h.start, now, "lock #%d is valid after its context has ended: %v", h.value.number, cause)
+	}
+	if now.After(until.Add(time.Microsecond)) {
+		w.violate("b", h.value.resource, h.start, now,
+			"the context of lock #%d ended %v after Until", h.value.number, now.Sub(until))
+	}
+}
+
+// sample looks if Until has moved: only an extension that succeeded moves it
+// forward.
+func (h *hold) sample() {
+	h.sampling.Lock()
+	defer h.sampling.Unlock()
+	until, valid := h.lock.Until(), h.lock.Valid()
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if !valid || !h.end.IsZero() {
+		return
+	}
+	if until.After(h.until) {
+		h.succeed(until, h.ttl)
+	}
+	h.until = until
+}
+
+// extended notes the outcome of an Extend by hand.
+func (h *hold) extended(ttl time.Duration, err error) {
+	h.sampling.Lock()
+	defer h.sampling.Unlock()
+	ttl = ttl.Truncate(time.Millisecond)
+	until := h.lock.Until()
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	switch {
+	case err == nil:
+		h.ttl = ttl
+		h.succeed(until, ttl)
+	case until.Before(h.until):
+		h.ttl = ttl // it may have been extended to the smaller TTL
+	}
+	h.w.tell(h.value, "extended by hand to %v, until %s: %v", ttl, h.w.clock(until), err)
+	h.until = until
+}
+
+func (h *hold) succeed(until time.Time, ttl time.Duration) {
+	last := h.settled
+	if n := len(h.successes); n > 0 {
+		last = h.successes[n-1].at
+	}
+	begun := h.begun(until, ttl)
+	if begun.After(time.Now()) || begun.Before(h.start) {
+		begun = last // it was for another TTL
+	}
+	h.successes = append(h.successes, success{begun: begun, at: time.Now(), until: until})
+	h.w.stats.Extensions++
+	h.w.tell(h.value, "extended until %s", h.w.clock(until))
+}
+
+// ended returns when the interval of the hold ended, by now at the latest.
+func (h *hold) ended(now time.Time) time.Time {
+	if h.end.IsZero() || h.end.After(now) {
+		return now
+	}
+	return h.end
+}
+
+// clock writes a moment as the log does.
+func (w *world) clock(t time.Time) string { return fmt.Sprintf("%.6f s", t.Sub(w.began).Seconds()) }

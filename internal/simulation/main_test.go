@@ -1,0 +1,85 @@
+package simulation
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/b0401464/redlock/internal/redistest"
+)
+
+var (
+	oneSeed = flag.Uint64("seed", 0, "run the history of this seed alone")
+	from    = flag.Uint64("from", 1, "the first seed")
+	seeds   = flag.Uint64("seeds", 300, "how many")
+)
+
+func TestMain(m *testing.M) {
+	redistest.Silence()
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+func TestHistories(t *testing.T) {
+	if *oneSeed != 0 {
+		r := run(t, *oneSeed)
+		t.Logf("%+v", r.Stats)
+		report(t, r)
+		return
+	}
+	var next atomic.Uint64
+	next.Store(*from)
+	var mu sync.Mutex
+	var total Stats
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				seed := next.Add(1) - 1
+				if seed >= *from+*seeds || t.Failed() {
+					return
+				}
+				r := run(t, seed)
+				mu.Lock()
+				total.Add(r.Stats)
+				report(t, r)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%v: %+v", time.Since(begin), total)
+}
+
+func run(t *testing.T, seed uint64) (r *Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = &Result{Seed: seed, Violations: []Violation{{Checker: "e", Text: fmt.Sprint(p)}}}
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) { r = Run(seed) })
+	return r
+}
+
+func report(t *testing.T, r *Result) {
+	var b strings.Builder
+	for i, v := range r.Violations {
+		if i == 0 && r.world != nil {
+			b.WriteString(r.Log(v) + "\n")
+		}
+	}
+	for _, v := range r.Violations {
+		fmt.Fprintf(&b, "%v\n", v)
+	}
+	if len(r.Violations) > 0 {
+		t.Errorf("seed %d, profile %s, %d nodes:\n%s", r.Seed, r.Profile, r.Nodes, b.String())
+	}
+}

@@ -1,0 +1,193 @@
+package simulation
+
+import (
+	"bufio"
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+// A node is an in-memory Redis with a clock of its own.
+type node struct {
+	w     *world
+	id    int
+	redis *miniredis.Miniredis
+	rate  float64 // of its clock: how much faster than time it runs
+
+	frozen  bool
+	down    bool
+	backlog []*message // what arrived while it was frozen
+	conns   map[*conn]struct{}
+	here    map[string]*span // by key: what is there now
+}
+
+// maxSkew bounds how far the rate of a node's clock is from that of the
+// processes. The library sets 1 % aside.
+const maxSkew = 0.009
+
+func newNode(w *world, id int) *node {
+	n := &node{
+		w: w, id: id, redis: miniredis.NewMiniRedis(), rate: 1,
+		conns: make(map[*conn]struct{}), here: make(map[string]*span),
+	}
+	if w.profile.skewed {
+		n.rate += (2*w.random("clock", id).Float64() - 1) * maxSkew
+	}
+	n.redis.SetTime(w.began)
+	n.redis.ClockTTL(true)
+	// A first connection starts the server. The others are the simulator's own
+	// and hand their commands over without one.
+	if c, err := n.redis.Dial(); err == nil {
+		_ = c.Close()
+	}
+	return n
+}
+
+func (n *node) addr() string { return "10.0.0." + strconv.Itoa(n.id+1) + ":6379" }
+
+// tick sets the clock of the node.
+func (n *node) tick() {
+	passed := time.Since(n.w.began)
+	n.redis.SetTime(n.w.began.Add(time.Duration(float64(passed) * n.rate)))
+}
+
+// lasts converts a TTL on the node's clock to time.
+func (n *node) lasts(ttl time.Duration) time.Duration {
+	return time.Duration(float64(ttl) / n.rate)
+}
+
+// receive takes a request that has arrived. A frozen node gets to it later, as
+// one does that is stopped: its kernel goes on receiving.
+func (n *node) receive(m *message) {
+	switch {
+	case n.down || m.conn.refused:
+		m.conn.reset()
+	case n.frozen:
+		n.backlog = append(n.backlog, m)
+	default:
+		n.apply(m)
+	}
+}
+
+// apply runs the commands of a request and sends the reply.
+func (n *node) apply(m *message) {
+	var reply []byte
+	for i := range m.commands {
+		reply = append(reply, n.run(m, &m.commands[i])...)
+	}
+	m.conn.answer(m, reply)
+}
+
+// run runs one command and looks at what it did to its keys.
+func (n *node) run(m *message, c *command) (reply []byte) {
+	n.tick()
+	for _, key := range c.keys {
+		n.look(key, nil, ended{})
+	}
+	n.redis.Server().Dispatch(m.conn.peer, c.args)
+	m.conn.peer.Flush()
+	reply = bytes.Clone(m.conn.written.Bytes())
+	m.conn.written.Reset()
+	for _, key := range c.keys {
+		n.look(key, m, ended{by: c})
+	}
+	n.w.applied(n, m, c, string(reply))
+	return reply
+}
+
+// look notes what is at a key now, and the end of what was there before.
+func (n *node) look(key string, m *message, why ended) {
+	text, err := n.redis.Get(key)
+	if err != nil {
+		text = ""
+	}
+	now, s := time.Now(), n.here[key]
+	if s != nil && s.value.text != text {
+		s.to, s.why = now, why
+		if !s.expires.IsZero() && !s.expires.After(now) {
+			s.to, s.why = s.expires, ended{expired: true}
+		}
+		s.open = false
+		delete(n.here, key)
+		s = nil
+	}
+	if text == "" {
+		return
+	}
+	if s == nil {
+		s = &span{node: n.id, value: n.w.value(text, key), from: now, open: true, late: m != nil && m.conn.closed}
+		s.value.spans = append(s.value.spans, s)
+		n.here[key] = s
+	}
+	s.expires = now.Add(n.lasts(n.redis.TTL(key)))
+}
+
+// freeze stops the node as SIGSTOP does.
+func (n *node) freeze() {
+	n.frozen = true
+	n.w.log("node %d: frozen", n.id)
+}
+
+func (n *node) thaw() {
+	if !n.frozen {
+		return
+	}
+	n.frozen = false
+	n.w.log("node %d: goes on, with %d requests that wait", n.id, len(n.backlog))
+	backlog := n.backlog
+	n.backlog = nil
+	for _, m := range backlog {
+		n.receive(m)
+	}
+}
+
+// stop kills the node: its connections are reset, what it has received and not
+// run is gone.
+func (n *node) stop() {
+	n.down, n.frozen, n.backlog = true, false, nil
+	for c := range n.conns {
+		c.refused = true
+		c.reset()
+	}
+	clear(n.conns)
+	n.w.log("node %d: down", n.id)
+}
+
+// start brings the node back, with the data that it had or empty.
+func (n *node) start(empty bool) {
+	if !n.down {
+		return
+	}
+	n.down = false
+	n.tick()
+	for key := range n.here {
+		n.look(key, nil, ended{})
+	}
+	if empty {
+		n.redis.FlushAll()
+		for key := range n.here {
+			n.look(key, nil, ended{lost: true})
+		}
+	}
+	n.forgetScripts()
+	n.w.log("node %d: up again, empty: %t", n.id, empty)
+}
+
+func (n *node) forgetScripts() {
+	var ignored bytes.Buffer
+	n.redis.Server().Dispatch(server.NewPeer(bufio.NewWriter(&ignored)), []string{"SCRIPT", "FLUSH"})
+}
+
+// settle looks at every key, so that expired ones are noted.
+func (n *node) settle() {
+	n.tick()
+	for key := range n.here {
+		n.look(key, nil, ended{})
+	}
+}
+
+// close ends the server. Nothing is under way then.
+func (n *node) close() { n.redis.Close() }

@@ -1,0 +1,136 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/b0401464/redlock"
+)
+
+// A process is a Locker with clients and connections of its own.
+type process struct {
+	w       *world
+	id      int
+	locker  *redlock.Locker
+	clients []*redis.Client
+	links   []*link
+	hasty   bool // its clients have the options that the README recommends
+	under   int  // node calls under way
+	closing bool // it is being shut down
+}
+
+func newProcess(w *world) *process {
+	p := &process{w: w, id: w.started}
+	w.started++
+	random := w.random("process", p.id)
+	p.hasty = chance(random, w.profile.hasty)
+	for _, n := range w.nodes {
+		l := &link{w: w, process: p, node: n, random: w.random("link", p.id, n.id)}
+		l.far = evenly(random, 0, w.profile.far)
+		p.links = append(p.links, l)
+		p.clients = append(p.clients, p.connect(l))
+	}
+	w.links = append(w.links, p.links...)
+	locker, err := redlock.New(p.clients)
+	if err != nil {
+		panic(err) // the simulator is wrong
+	}
+	p.locker = locker
+	w.log("process %d begins, recommended client options: %t", p.id, p.hasty)
+	return p
+}
+
+// connect returns a client of a node. What is not set here is go-redis'
+// default, as in most programs.
+func (p *process) connect(l *link) *redis.Client {
+	o := &redis.Options{
+		Addr:   l.node.addr(), // literal: a host name cannot be resolved in a bubble
+		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) },
+		// Waiting for a connection uses timers that go-redis shares between
+		// bubbles, so nobody ever waits.
+		PoolSize:                 5000,
+		ReadBufferSize:           4096,
+		WriteBufferSize:          4096,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	if p.hasty {
+		o.DialTimeout, o.DialerRetries, o.ReadTimeout, o.MaxRetries = time.Second, 1, time.Second, 1
+	}
+	c := redis.NewClient(o)
+	c.AddHook(&watcher{p, l.node.id})
+	return c
+}
+
+// close closes the clients of a process whose Locker is shut down.
+func (p *process) close() {
+	for _, c := range p.clients {
+		_ = c.Close()
+	}
+}
+
+// A watcher notes the calls of the library on one client.
+type watcher struct {
+	process *process
+	node    int
+}
+
+// DialHook changes nothing.
+func (*watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessPipelineHook changes nothing.
+func (*watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// ProcessHook notes when a call begins and how it ends.
+func (x *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c := x.begin(cmd)
+		if c == nil {
+			return next(ctx, cmd)
+		}
+		err := next(ctx, cmd)
+		x.end(c, err)
+		return err
+	}
+}
+
+func (x *watcher) begin(cmd redis.Cmder) *call {
+	var args []string
+	for _, a := range cmd.Args() {
+		args = append(args, fmt.Sprint(a))
+	}
+	read := newCommand(args)
+	if read.op == other {
+		return nil
+	}
+	w := x.process.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := &call{process: x.process, node: x.node, op: read.op, value: read.value, from: time.Now()}
+	v := w.value(read.value, read.keys[0])
+	v.calls = append(v.calls, c)
+	x.process.under++
+	w.stats.Calls++
+	return c
+}
+
+func (x *watcher) end(c *call, err error) {
+	w := x.process.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.to, c.err = time.Now(), err
+	x.process.under--
+	if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		w.stats.FailedCalls++
+		w.events = append(w.events, event{
+			at: time.Now(), kind: evFailed, node: x.node, process: x.process.id,
+			value: w.values[c.value], command: &command{op: c.op}, text: err.Error(),
+		})
+	}
+}

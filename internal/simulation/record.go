@@ -1,0 +1,216 @@
+package simulation
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// An op is which of the library's scripts a command is.
+type op uint8
+
+const (
+	other op = iota
+	acquire
+	extend
+	release
+)
+
+func (o op) String() string {
+	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release"}[o]
+}
+
+// ops finds a script's op by its name and by its source.
+var ops = func() map[string]op {
+	all := make(map[string]op)
+	for o, s := range map[op]*script.Script{acquire: script.Acquire, extend: script.Extend, release: script.Release} {
+		args := s.Args(nil)
+		all[text(args[1])], all[text(s.Eval(args)[1])] = o, o
+	}
+	return all
+}()
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+// newCommand reads what a command is about.
+func newCommand(args []string) command {
+	c := command{args: args}
+	if len(args) < 5 {
+		return c
+	}
+	c.op = ops[args[1]]
+	n, err := strconv.Atoi(args[2])
+	if c.op == other || err != nil || len(args) < 4+n {
+		return c
+	}
+	c.keys, c.value = args[3:3+n], args[3+n]
+	if len(args) > 4+n {
+		ms, _ := strconv.Atoi(args[4+n])
+		c.ttl = time.Duration(ms) * time.Millisecond
+	}
+	return c
+}
+
+// A value is a random value of the library, one for each attempt to lock, and
+// what became of it on the nodes.
+type value struct {
+	text     string
+	number   int // for the log
+	resource string
+	spans    []*span
+	votes    []vote // for extensions
+	calls    []*call
+	hold     *hold // nil if the attempt did not succeed
+}
+
+// A span is the time that a value was on a node without a break.
+type span struct {
+	node    int
+	value   *value
+	from    time.Time
+	open    bool
+	to      time.Time // unless it is open
+	expires time.Time
+	why     ended
+	late    bool // set by a request whose connection the client had closed
+}
+
+// ended is why a span ended.
+type ended struct {
+	by      *command // it was removed, or replaced
+	expired bool
+	lost    bool // with the node's data
+}
+
+func (e ended) String() string {
+	switch {
+	case e.expired:
+		return "expired"
+	case e.lost:
+		return "lost with the node's data"
+	case e.by != nil:
+		return e.by.op.String()
+	default:
+		return "unknown"
+	}
+}
+
+// covers reports whether the value was there right after t.
+func (s *span) covers(t time.Time) bool {
+	end := s.to
+	if s.open {
+		end = s.expires
+	}
+	return !s.from.After(t) && end.After(t)
+}
+
+// A vote is a node's yes to an extension.
+type vote struct {
+	node int
+	at   time.Time
+}
+
+// A call is a command as the library sees it: with go-redis' repetitions.
+type call struct {
+	process *process
+	node    int
+	op      op
+	value   string
+	from    time.Time
+	to      time.Time // zero while it is under way
+	err     error
+}
+
+// standing returns how many nodes had the value right after t.
+func (v *value) standing(t time.Time) int {
+	nodes := 0
+	for _, s := range v.spans {
+		if s.covers(t) {
+			nodes++
+		}
+	}
+	return nodes
+}
+
+// wiped returns how many nodes had the value before t, lost it with their data
+// and had not got it back.
+func (v *value) wiped(t time.Time) int {
+	var last []*span // by node
+	for _, s := range v.spans {
+		for len(last) <= s.node {
+			last = append(last, nil)
+		}
+		if !s.from.After(t) {
+			last[s.node] = s
+		}
+	}
+	nodes := 0
+	for _, s := range last {
+		if s != nil && !s.open && s.why.lost && !s.to.After(t) {
+			nodes++
+		}
+	}
+	return nodes
+}
+
+// breaks returns when nodes ceased to have the value, within (from, to).
+func (v *value) breaks(from, to time.Time) []time.Time {
+	var all []time.Time
+	for _, s := range v.spans {
+		if end := s.to; !s.open && end.After(from) && end.Before(to) {
+			all = append(all, end)
+		}
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return all
+}
+
+// applied notes what a node has done.
+func (w *world) applied(n *node, m *message, c *command, answer string) {
+	if c.op == other {
+		return
+	}
+	w.stats.Commands++
+	v := w.value(c.value, c.keys[0])
+	if c.op == extend && answer == ":1\r\n" {
+		v.votes = append(v.votes, vote{n.id, time.Now()})
+	}
+	w.events = append(w.events, event{
+		at: time.Now(), kind: evApplied, node: n.id, process: m.conn.link.process.id, value: v,
+		command: c, late: m.conn.closed, text: answer,
+	})
+}
+
+// sent notes a request that sets out.
+func (w *world) sent(m *message, takes time.Duration) {
+	if m.fate == arrives && takes < time.Second {
+		return
+	}
+	for i := range m.commands {
+		if c := &m.commands[i]; c.op != other {
+			w.events = append(w.events, event{
+				at: time.Now(), kind: evSent, node: m.conn.link.node.id, process: m.conn.link.process.id,
+				value: w.value(c.value, c.keys[0]), command: c, fate: m.fate, takes: takes,
+			})
+		}
+	}
+}
+
+// answered notes a reply that has arrived. What it changes for a lock has
+// changed when nothing moves any more at this instant.
+func (w *world) answered(m *message) {
+	for i := range m.commands {
+		c := &m.commands[i]
+		if c.op != extend {
+			continue
+		}
+		if h := w.value(c.value, c.keys[0]).hold; h != nil {
+			time.AfterFunc(time.Nanosecond, h.sample)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package simulation
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/b0401464/redlock"
+)
+
+// habits are how programs use locks, as chances.
+type habits struct {
+	contends float64 // waits for the lock, where others try once
+	extends  float64 // by hand, at each step
+	auto     float64 // WithAutoExtend
+	forgets  float64 // never unlocks
+	deaf     float64 // goes on for a while after its context has ended
+	cancels  float64 // gives up waiting
+	shuts    float64 // an episode: a process is shut down in the middle of it
+}
+
+// A worker is a goroutine of a process that takes locks.
+type worker struct {
+	w       *world
+	process *process
+	random  *rand.Rand
+	calm    <-chan struct{} // closed when the episode is over
+}
+
+// A plan is one lock that a worker is going to take, and what for.
+type plan struct {
+	resource string
+	ttl      time.Duration
+	opts     []redlock.LockOption
+	limited  bool
+	patience time.Duration // until the context of Lock ends; 0: never
+	with     bool
+	once     bool
+	deaf     bool
+	unlocks  int // how often; 0: never
+}
+
+func (k *worker) run(locks int) {
+	for range locks {
+		if k.over() {
+			return
+		}
+		k.take(k.plan())
+		k.rest(between(k.random, ms, 2*k.w.profile.lasting[0]+100*ms))
+	}
+}
+
+func (k *worker) over() bool {
+	select {
+	case <-k.calm:
+		return true
+	default:
+		return false
+	}
+}
+
+// rest sleeps for d, or until the episode is over.
+func (k *worker) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.calm:
+	}
+}
+
+func (k *worker) plan() plan {
+	r, h, w := k.random, &k.w.profile.habits, k.w
+	p := plan{
+		resource: w.resources[r.IntN(len(w.resources))],
+		ttl:      between(r, w.profile.lasting[0], w.profile.lasting[1]),
+		with:     chance(r, 0.4), once: !chance(r, h.contends), deaf: chance(r, h.deaf), unlocks: 1,
+	}
+	// No jitter: the library draws it from a source that no seed governs.
+	delay := between(r, 5*ms, max(20*ms, min(p.ttl/2, 500*ms)))
+	p.opts = []redlock.LockOption{redlock.WithRetry(1+r.IntN(8), delay), redlock.WithJitter(0)}
+	if chance(r, 0.3) {
+		p.opts = append(p.opts, redlock.WithMaxWait(between(r, 10*ms, 5*sec)))
+	}
+	if chance(r, 0.3) {
+		p.opts = append(p.opts, redlock.WithNodeTimeout(between(r, 20*ms, sec)))
+	}
+	if chance(r, h.cancels) {
+		p.patience = between(r, ms, 2*sec)
+	}
+	if chance(r, h.auto) {
+		limit := time.Duration(redlock.Forever)
+		if p.limited = chance(r, 0.5); p.limited {
+			limit = between(r, p.ttl/2, 6*p.ttl)
+		}
+		p.opts = append(p.opts, redlock.WithAutoExtend(limit))
+	}
+	switch {
+	case chance(r, h.forgets):
+		p.unlocks = 0
+		if !p.limited {
+			p.opts = append(p.opts, redlock.WithoutAutoExtend())
+		}
+	case chance(r, 0.2):
+		p.unlocks = 2
+	}
+	return p
+}
+
+// take takes a lock, holds it for a while and lets it go.
+func (k *worker) take(p plan) {
+	k.w.asks(p.ttl)
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if p.patience > 0 {
+		ctx, cancel = context.WithTimeout(ctx, p.patience)
+	}
+	defer cancel()
+	l := k.process.locker
+	switch {
+	case p.with:
+		_ = l.With(ctx, p.resource, p.ttl, func(ctx context.Context, lock *redlock.Lock) error {
+			h := k.process.hold(lock, p.ttl)
+			k.section(ctx, h, p)
+			h.unlock() // With does, when this returns
+			return nil
+		}, nil, p.opts...)
+	default:
+		lock, err := l.Lock, error(nil)
+		if p.once {
+			lock = l.TryLock
+		}
+		got, err := lock(ctx, p.resource, p.ttl, p.opts...)
+		if err != nil {
+			return
+		}
+		h := k.process.hold(got, p.ttl)
+		held, stop := got.Context(context.Background())
+		k.section(held, h, p)
+		stop()
+		k.letGo(h, p)
+	}
+}
+
+// letGo unlocks as often as the plan says, twice at the same time or one after
+// the other.
+func (k *worker) letGo(h *hold, p plan) {
+	if p.unlocks == 0 {
+		return
+	}
+	h.unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), between(k.random, ms, 10*sec))
+	defer cancel()
+	if p.unlocks == 2 && chance(k.random, 0.5) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = h.lock.Unlock(ctx)
+		}()
+		defer func() { <-done }()
+	}
+	_ = h.lock.Unlock(ctx)
+	if p.unlocks == 2 {
+		_ = h.lock.Unlock(ctx)
+	}
+}
+
+// section is what is done under the lock: it works and extends in turns.
+func (k *worker) section(ctx context.Context, h *hold, p plan) {
+	r := k.random
+	for range r.IntN(5) {
+		length := between(r, ms, h.ttl)
+		if chance(r, 0.2) {
+			length *= 2
+		}
+		switch {
+		case k.over():
+			return
+		case p.deaf:
+			time.Sleep(length)
+		case !k.work(ctx, length):
+			return
+		}
+		if chance(r, k.w.profile.habits.extends) {
+			k.extend(h, p)
+		}
+	}
+	if p.limited || chance(r, 0.3) {
+		k.work(ctx, 8*p.ttl)
+	}
+}
+
+// work reports false when the context has ended.
+func (k *worker) work(ctx context.Context, length time.Duration) bool {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.calm:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (k *worker) extend(h *hold, p plan) {
+	r := k.random
+	ttl := p.ttl
+	if chance(r, 0.5) {
+		low, high := k.w.profile.lasting[0], k.w.profile.lasting[1]
+		ttl = between(r, max(low, ttl/4), min(high, 4*ttl))
+	}
+	k.w.asks(ttl)
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if chance(r, k.w.profile.habits.cancels) {
+		ctx, cancel = context.WithTimeout(ctx, between(r, ms, sec))
+	}
+	defer cancel()
+	h.extended(ttl, h.lock.Extend(ctx, ttl))
+}
+
+// asks notes the longest TTL that was asked for.
+func (w *world) asks(ttl time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.longest = max(w.longest, ttl)
+}
