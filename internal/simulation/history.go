@@ -20,7 +20,8 @@ type Stats struct {
 	Excused     int           // locks that a loss of data had left on less than a majority
 	LeftBehind  int           // keys that outlived their lock, all of them explained
 	Life        time.Duration // virtual time
-	LongestWait time.Duration // of a waiter after the faults were healed, less the bound's TTL
+	Waits       int           // for a lock after everything was healed
+	WaitShare   float64       // the longest of them, as a share of its bound
 }
 
 // Add adds up what two histories were made of.
@@ -34,7 +35,8 @@ func (s *Stats) Add(t Stats) {
 	s.Excused += t.Excused
 	s.LeftBehind += t.LeftBehind
 	s.Life += t.Life
-	s.LongestWait = max(s.LongestWait, t.LongestWait)
+	s.Waits += t.Waits
+	s.WaitShare = max(s.WaitShare, t.WaitShare)
 }
 
 // A Result is what came of a history.
@@ -73,11 +75,11 @@ func Run(seed uint64) *Result {
 // end when everything is healed, and demands that a waiter then gets each lock.
 func (w *world) episode(i int) {
 	r := w.random("episode", i)
-	calm := make(chan struct{})
+	ctx, calm := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for _, p := range w.processes {
 		for n := range w.profile.workers {
-			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), calm: calm}
+			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), episode: ctx}
 			all.Go(func() {
 				time.Sleep(evenly(k.random, 0, 100*ms))
 				k.run(w.profile.locks)
@@ -91,7 +93,7 @@ func (w *world) episode(i int) {
 		time.AfterFunc(evenly(r, 0, length), func() { w.interrupt(closing, between(r, ms, 5*sec)) })
 	}
 	w.disturb(r, length)
-	close(calm)
+	calm()
 	w.await(r)
 	all.Wait()
 	w.quiet()
@@ -162,16 +164,18 @@ func (w *world) await(r *rand.Rand) {
 
 func (w *world) wait(p *process, resource string) {
 	const ttl = 5 * time.Second
-	w.asks(ttl)
+	w.asks(ttl, 0)
 	w.mu.Lock()
-	bound := w.bound()
+	pause := w.longest / 25
+	bound := w.bound(pause)
 	w.mu.Unlock()
 	begin := time.Now()
 	lock, err := p.locker.Lock(context.Background(), resource, ttl,
-		redlock.WithRetry(redlock.Forever, retryDelay), redlock.WithJitter(0), redlock.WithMaxWait(2*bound))
+		redlock.WithRetry(redlock.Forever, pause), redlock.WithJitter(0), redlock.WithMaxWait(2*bound))
 	waited := time.Since(begin)
 	w.mu.Lock()
-	w.stats.LongestWait = max(w.stats.LongestWait, waited-w.longest)
+	w.stats.Waits++
+	w.stats.WaitShare = max(w.stats.WaitShare, float64(waited)/float64(bound))
 	if waited > bound || err != nil {
 		w.violate("d", resource, begin, time.Now(),
 			"process %d waited %v for %s after everything was healed, bound %v: %v", p.id, waited, resource, bound, err)
@@ -185,21 +189,19 @@ func (w *world) wait(p *process, resource string) {
 	_ = lock.Unlock(context.Background())
 }
 
-// retryDelay is that of the waiters of check (d).
-const retryDelay = 200 * ms
-
 // bound returns how long a waiter may have to wait once all faults are healed.
 //
-// The holder's key, or one that a copy of a command brings back late, lasts
-// for the longest TTL by the slowest clock. Where the waiter's own process
+// The key of a lock that nobody unlocks, extended until its limit, or one that
+// a copy of a command brings back late, lasts for the longest TTL by the slowest
+// clock from then on. Where the waiter's own process
 // has a call open on the resource, the next one waits for it: until the client
 // gives the connection up that hangs, at most one dial and one read, and
 // repeats it, after a pause of half a second at most. Then it takes an attempt,
 // within a node timeout of at most a second, and a pause before it.
-func (w *world) bound() time.Duration {
+func (w *world) bound(pause time.Duration) time.Duration {
 	const dial, read, backoff, attempt = 5 * sec, 5 * sec, 512 * ms, sec
-	flight := max(time.Until(w.lastStep), 0)
+	flight := max(time.Until(w.lastStep), time.Until(w.kept), 0)
 	holder := time.Duration(float64(w.longest) * (1 + 2*maxSkew))
-	return flight + holder + dial + read + backoff + 2*(attempt+retryDelay)
+	return flight + holder + dial + read + backoff + 2*(attempt+pause)
 }
 

@@ -91,14 +91,14 @@ func (h *hold) over(cause error) {
 	if !h.end.IsZero() {
 		return
 	}
-	h.end, h.until = now, until
+	h.told(until)
+	h.end = now
 	w.tell(h.value, "over: %v", cause)
 	if valid && !errors.Is(cause, redlock.ErrHoldLimit) {
 		w.violate("b", h.value.resource, h.start, now, "lock #%d is valid after its context has ended: %v", h.value.number, cause)
 	}
-	if now.After(until.Add(time.Microsecond)) {
-		w.violate("b", h.value.resource, h.start, now,
-			"the context of lock #%d ended %v after Until", h.value.number, now.Sub(until))
+	if late := now.Sub(h.until); late > time.Microsecond {
+		w.violate("b", h.value.resource, h.start, now, "the context of lock #%d ended %v after Until", h.value.number, late)
 	}
 }
 
@@ -115,6 +115,16 @@ func (h *hold) sample() {
 	}
 	if until.After(h.until) {
 		h.succeed(until, h.ttl)
+	}
+	h.told(until)
+}
+
+// told notes what Until says. An extension to a smaller TTL whose outcome is
+// unknown can move it to a moment that has passed: until now, the holder went
+// by what it was told before.
+func (h *hold) told(until time.Time) {
+	if now := time.Now(); until.Before(now) && until.Before(h.until) {
+		until = now
 	}
 	h.until = until
 }
@@ -135,7 +145,7 @@ func (h *hold) extended(ttl time.Duration, err error) {
 		h.ttl = ttl // it may have been extended to the smaller TTL
 	}
 	h.w.tell(h.value, "extended by hand to %v, until %s: %v", ttl, h.w.clock(until), err)
-	h.until = until
+	h.told(until)
 }
 
 func (h *hold) succeed(until time.Time, ttl time.Duration) {

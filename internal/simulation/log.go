@@ -89,7 +89,7 @@ func (w *world) violate(checker, on string, from, to time.Time, format string, a
 }
 
 // maxLines bounds the part of the log that is shown.
-const maxLines = 250
+const maxLines = 120
 
 // excerpt returns the part of the log that v is about: everything on its
 // resource, and the faults, from somewhat before it began.

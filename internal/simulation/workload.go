@@ -24,7 +24,7 @@ type worker struct {
 	w       *world
 	process *process
 	random  *rand.Rand
-	calm    <-chan struct{} // closed when the episode is over
+	episode context.Context //nolint:containedctx // ends when everything is healed
 }
 
 // A plan is one lock that a worker is going to take, and what for.
@@ -32,7 +32,7 @@ type plan struct {
 	resource string
 	ttl      time.Duration
 	opts     []redlock.LockOption
-	limited  bool
+	limit    time.Duration // of automatic extension; 0: none, or Forever
 	patience time.Duration // until the context of Lock ends; 0: never
 	with     bool
 	once     bool
@@ -50,14 +50,7 @@ func (k *worker) run(locks int) {
 	}
 }
 
-func (k *worker) over() bool {
-	select {
-	case <-k.calm:
-		return true
-	default:
-		return false
-	}
-}
+func (k *worker) over() bool { return k.episode.Err() != nil }
 
 // rest sleeps for d, or until the episode is over.
 func (k *worker) rest(d time.Duration) {
@@ -65,7 +58,7 @@ func (k *worker) rest(d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-k.calm:
+	case <-k.episode.Done():
 	}
 }
 
@@ -90,15 +83,16 @@ func (k *worker) plan() plan {
 	}
 	if chance(r, h.auto) {
 		limit := time.Duration(redlock.Forever)
-		if p.limited = chance(r, 0.5); p.limited {
-			limit = between(r, p.ttl/2, 6*p.ttl)
+		if chance(r, 0.5) {
+			p.limit = between(r, p.ttl/2, 6*p.ttl)
+			limit = p.limit
 		}
 		p.opts = append(p.opts, redlock.WithAutoExtend(limit))
 	}
 	switch {
 	case chance(r, h.forgets):
 		p.unlocks = 0
-		if !p.limited {
+		if p.limit == 0 {
 			p.opts = append(p.opts, redlock.WithoutAutoExtend())
 		}
 	case chance(r, 0.2):
@@ -109,11 +103,8 @@ func (k *worker) plan() plan {
 
 // take takes a lock, holds it for a while and lets it go.
 func (k *worker) take(p plan) {
-	k.w.asks(p.ttl)
-	ctx, cancel := context.Background(), context.CancelFunc(func() {})
-	if p.patience > 0 {
-		ctx, cancel = context.WithTimeout(ctx, p.patience)
-	}
+	k.w.asks(p.ttl, p.limit)
+	ctx, cancel := k.patient(p.patience)
 	defer cancel()
 	l := k.process.locker
 	switch {
@@ -176,15 +167,15 @@ func (k *worker) section(ctx context.Context, h *hold, p plan) {
 		case k.over():
 			return
 		case p.deaf:
-			time.Sleep(length)
+			k.rest(length)
 		case !k.work(ctx, length):
 			return
 		}
-		if chance(r, k.w.profile.habits.extends) {
+		if !k.over() && chance(r, k.w.profile.habits.extends) {
 			k.extend(h, p)
 		}
 	}
-	if p.limited || chance(r, 0.3) {
+	if p.limit > 0 || chance(r, 0.3) {
 		k.work(ctx, 8*p.ttl)
 	}
 }
@@ -195,7 +186,7 @@ func (k *worker) work(ctx context.Context, length time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-k.calm:
+	case <-k.episode.Done():
 	case <-ctx.Done():
 		return false
 	}
@@ -209,18 +200,32 @@ func (k *worker) extend(h *hold, p plan) {
 		low, high := k.w.profile.lasting[0], k.w.profile.lasting[1]
 		ttl = between(r, max(low, ttl/4), min(high, 4*ttl))
 	}
-	k.w.asks(ttl)
-	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	k.w.asks(ttl, 0)
+	patience := time.Duration(0)
 	if chance(r, k.w.profile.habits.cancels) {
-		ctx, cancel = context.WithTimeout(ctx, between(r, ms, sec))
+		patience = between(r, ms, sec)
 	}
+	ctx, cancel := k.patient(patience)
 	defer cancel()
 	h.extended(ttl, h.lock.Extend(ctx, ttl))
 }
 
-// asks notes the longest TTL that was asked for.
-func (w *world) asks(ttl time.Duration) {
+// patient returns a context that ends with the episode, and after patience if
+// that is not 0.
+func (k *worker) patient(patience time.Duration) (context.Context, context.CancelFunc) {
+	if patience == 0 {
+		return context.WithCancel(k.episode)
+	}
+	return context.WithTimeout(k.episode, patience)
+}
+
+// asks notes the longest TTL that was asked for, and until when a lock may be
+// extended automatically that nobody unlocks.
+func (w *world) asks(ttl, limit time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.longest = max(w.longest, ttl)
+	if kept := time.Now().Add(limit); kept.After(w.kept) {
+		w.kept = kept
+	}
 }

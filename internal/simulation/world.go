@@ -31,6 +31,7 @@ type world struct {
 	found    []Violation
 	stats    Stats
 	longest  time.Duration // the longest TTL that a lock was asked for
+	kept     time.Time     // until when a lock may be extended that nobody unlocks
 	lastStep time.Time     // until when messages may be under way
 	started  int           // processes, ever
 }
