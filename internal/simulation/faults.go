@@ -27,7 +27,7 @@ func (w *world) disturb(r *rand.Rand, length time.Duration) {
 	for range w.profile.faults {
 		kind := w.profile.kinds[r.IntN(len(w.profile.kinds))]
 		begin := evenly(r, 0, length-2*ms)
-		lasts := min(between(r, 5*ms, length), length-begin-ms)
+		lasts := min(between(r, w.profile.struck[0], w.profile.struck[1]), length-begin-ms)
 		n, l := w.nodes[r.IntN(len(w.nodes))], r.Int()
 		keeps := chance(r, 0.5)
 		time.AfterFunc(begin, func() { w.strike(kind, n, l, lasts, keeps) })

@@ -204,4 +204,3 @@ func (w *world) bound(pause time.Duration) time.Duration {
 	holder := time.Duration(float64(w.longest) * (1 + 2*maxSkew))
 	return flight + holder + dial + read + backoff + 2*(attempt+pause)
 }
-

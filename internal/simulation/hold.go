@@ -26,7 +26,7 @@ type hold struct {
 	// Under world.mu.
 	until     time.Time // as last told
 	end       time.Time // the context ended or Unlock was called; zero until then
-	unlocked  bool // the program has called Unlock
+	unlocked  bool      // the program has called Unlock
 	successes []success
 }
 
@@ -69,7 +69,9 @@ func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
 }
 
 // begun returns when the round began that made the lock last until then.
-func (h *hold) begun(until time.Time, ttl time.Duration) time.Time { return until.Add(drift(ttl) - ttl) }
+func (h *hold) begun(until time.Time, ttl time.Duration) time.Time {
+	return until.Add(drift(ttl) - ttl)
+}
 
 // unlock notes that the program is about to unlock.
 func (h *hold) unlock() {

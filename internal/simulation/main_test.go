@@ -19,6 +19,7 @@ import (
 var (
 	oneSeed = flag.Uint64("seed", 0, "run the history of this seed alone")
 	from    = flag.Uint64("from", 1, "the first seed")
+	first   = flag.Bool("first", false, "stop at the first violation")
 	seeds   = flag.Uint64("seeds", 300, "how many")
 )
 
@@ -47,7 +48,7 @@ func TestHistories(t *testing.T) {
 		wg.Go(func() {
 			for {
 				seed := next.Add(1) - 1
-				if seed >= *from+*seeds || failed.Load() >= 5 {
+				if seed >= *from+*seeds || failed.Load() >= 5 || (*first && failed.Load() > 0) {
 					return
 				}
 				r := run(t, seed)
@@ -85,6 +86,7 @@ func report(t *testing.T, r *Result) {
 		fmt.Fprintf(&b, "%v\n", v)
 	}
 	if len(r.Violations) > 0 {
+		fmt.Printf("VIOLATION seed %d, profile %s, %d nodes: %v\n", r.Seed, r.Profile, r.Nodes, r.Violations[0])
 		t.Errorf("seed %d, profile %s, %d nodes:\n%s", r.Seed, r.Profile, r.Nodes, b.String())
 	}
 }

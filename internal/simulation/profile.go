@@ -16,15 +16,17 @@ type profile struct {
 	workers   int // a process
 	episodes  int
 	locks     int // a worker and an episode
+	steps     int // of work under a lock, at most
 	lasting   [2]time.Duration
 	gap       [2]time.Duration // between two episodes
 
-	far    time.Duration // links differ by up to this
-	hasty  float64       // share of processes with the recommended client options
-	skewed bool          // the nodes' clocks run at different rates
-	fair   weather       // in and after an episode
-	foul   weather       // during one
-	faults int           // an episode
+	far    time.Duration    // links differ by up to this
+	hasty  float64          // share of processes with the recommended client options
+	skewed bool             // the nodes' clocks run at different rates
+	fair   weather          // in and after an episode
+	foul   weather          // during one
+	faults int              // an episode
+	struck [2]time.Duration // how long one lasts
 	kinds  []fault
 	habits habits
 }
@@ -46,22 +48,22 @@ func pickProfile(r *rand.Rand) profile {
 // crowd is many contenders for short locks on a healthy network.
 func crowd(r *rand.Rand) profile {
 	return profile{
-		name: "crowd", nodes: 1 + r.IntN(5), processes: 3 + r.IntN(3), resources: 1, workers: 1, episodes: 4, locks: 4,
+		name: "crowd", nodes: 1 + r.IntN(5), processes: 3 + r.IntN(2), resources: 1, workers: 1, episodes: 3, locks: 3, steps: 3,
 		lasting: [2]time.Duration{30 * ms, 3 * sec}, gap: [2]time.Duration{time.Minute, time.Hour},
 		far:  evenly(r, 0, 3*ms),
 		fair: weather{near: 100 * time.Microsecond, wide: 2 * ms}, foul: weather{near: 100 * time.Microsecond, wide: 4 * ms},
-		habits: habits{contends: 0.9, extends: 0.3, auto: 0.2, forgets: 0.1, deaf: 0.1, cancels: 0.2},
+		habits: habits{contends: 0.7, extends: 0.3, auto: 0.2, forgets: 0.1, deaf: 0.1, cancels: 0.2},
 	}
 }
 
 // jitter is a network whose delays are of the order of the locks' validity.
 func jitter(r *rand.Rand) profile {
 	return profile{
-		name: "jitter", nodes: 1 + r.IntN(5), processes: 3, resources: 1 + r.IntN(2), workers: 1, episodes: 4, locks: 4,
+		name: "jitter", nodes: 1 + r.IntN(5), processes: 3, resources: 1 + r.IntN(2), workers: 1, episodes: 4, locks: 3, steps: 5,
 		lasting: [2]time.Duration{60 * ms, 4 * sec}, gap: [2]time.Duration{time.Minute, time.Hour},
 		far: evenly(r, 0, 30*ms), hasty: 0.5,
-		fair: weather{near: ms, wide: 10 * ms},
-		foul: weather{near: ms, wide: 60 * ms, late: 0.15, slow: 50 * ms, slower: 2 * sec, lost: 0.01, cut: 0.02, resetAfter: 0.02},
+		fair:   weather{near: ms, wide: 10 * ms},
+		foul:   weather{near: ms, wide: 60 * ms, late: 0.15, slow: 50 * ms, slower: 2 * sec, lost: 0.01, cut: 0.02, resetAfter: 0.02},
 		habits: habits{contends: 0.6, extends: 0.5, auto: 0.3, forgets: 0.1, deaf: 0.2, cancels: 0.2},
 	}
 }
@@ -69,7 +71,7 @@ func jitter(r *rand.Rand) profile {
 // mixed is a little of everything.
 func mixed(r *rand.Rand) profile {
 	return profile{
-		name: "mixed", nodes: 1 + r.IntN(5), processes: 2 + r.IntN(2), resources: 1 + r.IntN(2), workers: 1 + r.IntN(2), episodes: 4, locks: 3,
+		name: "mixed", nodes: 1 + r.IntN(5), processes: 2 + r.IntN(2), resources: 1 + r.IntN(2), workers: 1 + r.IntN(2), episodes: 3, locks: 3, steps: 5,
 		lasting: [2]time.Duration{100 * ms, time.Minute}, gap: [2]time.Duration{time.Minute, time.Hour},
 		far: evenly(r, 0, 20*ms), hasty: 0.3,
 		fair: weather{near: 200 * time.Microsecond, wide: 5 * ms},
@@ -77,7 +79,7 @@ func mixed(r *rand.Rand) profile {
 			near: 200 * time.Microsecond, wide: 20 * ms, late: 0.05, slow: 50 * ms, slower: 10 * sec,
 			lost: 0.01, lostReply: 0.02, cut: 0.02, resetAfter: 0.02,
 		},
-		faults: 3, kinds: []fault{freezes, restarts, restartsEmpty, blackHole, blackHolePair, unplugged},
+		faults: 3, struck: [2]time.Duration{5 * ms, 5 * time.Minute}, kinds: []fault{freezes, restarts, restartsEmpty, blackHole, blackHolePair, unplugged},
 		habits: habits{contends: 0.6, extends: 0.5, auto: 0.4, forgets: 0.15, deaf: 0.15, cancels: 0.2, shuts: 0.1},
 	}
 }
@@ -86,12 +88,12 @@ func mixed(r *rand.Rand) profile {
 // that are extended all the time.
 func amnesia(r *rand.Rand) profile {
 	return profile{
-		name: "amnesia", nodes: 2 + r.IntN(4), processes: 2, resources: 1, workers: 1, episodes: 3, locks: 2,
+		name: "amnesia", nodes: 2 + r.IntN(4), processes: 2, resources: 1, workers: 1, episodes: 3, locks: 3, steps: 12,
 		lasting: [2]time.Duration{400 * ms, 20 * sec}, gap: [2]time.Duration{time.Minute, time.Hour},
 		far: evenly(r, 0, 30*ms), hasty: 0.7,
 		fair:   weather{near: 200 * time.Microsecond, wide: 5 * ms},
 		foul:   weather{near: 200 * time.Microsecond, wide: 30 * ms, late: 0.3, slow: 50 * ms, slower: sec},
-		faults: 12, kinds: []fault{restartsEmpty, restartsEmpty, restartsEmpty, freezes, unplugged},
+		faults: 12, struck: [2]time.Duration{2 * ms, 500 * ms}, kinds: []fault{restartsEmpty, restartsEmpty, restartsEmpty, freezes, unplugged},
 		habits: habits{contends: 0.2, extends: 0.95, auto: 0.5, forgets: 0.05, deaf: 0.1},
 	}
 }
@@ -99,7 +101,7 @@ func amnesia(r *rand.Rand) profile {
 // late is copies of commands that arrive when they are not expected any more.
 func late(r *rand.Rand) profile {
 	return profile{
-		name: "late", nodes: 1 + r.IntN(3), processes: 2, resources: 1, workers: 1, episodes: 3, locks: 3,
+		name: "late", nodes: 1 + r.IntN(3), processes: 2, resources: 1, workers: 1, episodes: 3, locks: 3, steps: 8,
 		lasting: [2]time.Duration{3 * sec, time.Minute}, gap: [2]time.Duration{2 * time.Minute, time.Hour},
 		hasty:  0.7,
 		fair:   weather{near: 200 * time.Microsecond, wide: 5 * ms},
@@ -111,12 +113,12 @@ func late(r *rand.Rand) profile {
 // outage is nodes that are away for long, and clients with patience.
 func outage(r *rand.Rand) profile {
 	return profile{
-		name: "outage", nodes: 1 + r.IntN(5), processes: 2, resources: 1 + r.IntN(2), workers: 2, episodes: 3, locks: 3,
+		name: "outage", nodes: 1 + r.IntN(5), processes: 2, resources: 1 + r.IntN(2), workers: 2, episodes: 3, locks: 2, steps: 5,
 		lasting: [2]time.Duration{500 * ms, time.Minute}, gap: [2]time.Duration{2 * time.Minute, time.Hour},
 		far:    evenly(r, 0, 10*ms),
 		fair:   weather{near: 200 * time.Microsecond, wide: 5 * ms},
 		foul:   weather{near: 200 * time.Microsecond, wide: 10 * ms, lost: 0.02},
-		faults: 3, kinds: []fault{freezes, blackHole, blackHolePair, restarts},
+		faults: 3, struck: [2]time.Duration{5 * ms, 5 * time.Minute}, kinds: []fault{freezes, blackHole, blackHolePair, restarts},
 		habits: habits{contends: 0.6, extends: 0.4, auto: 0.5, forgets: 0.1, deaf: 0.2, cancels: 0.3, shuts: 0.2},
 	}
 }

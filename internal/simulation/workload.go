@@ -70,10 +70,10 @@ func (k *worker) plan() plan {
 		with:     chance(r, 0.4), once: !chance(r, h.contends), deaf: chance(r, h.deaf), unlocks: 1,
 	}
 	// No jitter: the library draws it from a source that no seed governs.
-	delay := between(r, 5*ms, max(20*ms, min(p.ttl/2, 500*ms)))
-	p.opts = []redlock.LockOption{redlock.WithRetry(1+r.IntN(8), delay), redlock.WithJitter(0)}
+	delay := between(r, 20*ms, max(40*ms, min(p.ttl/2, sec)))
+	p.opts = []redlock.LockOption{redlock.WithRetry(1+r.IntN(5), delay), redlock.WithJitter(0)}
 	if chance(r, 0.3) {
-		p.opts = append(p.opts, redlock.WithMaxWait(between(r, 10*ms, 5*sec)))
+		p.opts = append(p.opts, redlock.WithMaxWait(between(r, 10*ms, 2*sec)))
 	}
 	if chance(r, 0.3) {
 		p.opts = append(p.opts, redlock.WithNodeTimeout(between(r, 20*ms, sec)))
@@ -158,7 +158,7 @@ func (k *worker) letGo(h *hold, p plan) {
 // section is what is done under the lock: it works and extends in turns.
 func (k *worker) section(ctx context.Context, h *hold, p plan) {
 	r := k.random
-	for range r.IntN(5) {
+	for range r.IntN(k.w.profile.steps + 1) {
 		length := between(r, ms, h.ttl)
 		if chance(r, 0.2) {
 			length *= 2

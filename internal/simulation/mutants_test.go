@@ -1,0 +1,119 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var mutate = flag.String("mutants", "", "run the histories against these mutants of the library, a regular expression of their names")
+
+// A mutant is the library with a mistake in it.
+type mutant struct {
+	name  string
+	edits []edit
+}
+
+// An edit replaces a snippet that stands once in a file of the library.
+type edit struct{ file, old, new string }
+
+var mutants = []mutant{
+	{"drift and elapsed time ignored", []edit{
+		{"request.go", "lease: lease{start: start, ttl: r.ttl, drift: r.drift}", "lease: lease{start: r.locker.clock.Now(), ttl: r.ttl}"},
+	}},
+	{"release without comparing the value", []edit{
+		{"internal/script/release.lua", "elseif value == ARGV[1] then", "elseif value then"},
+	}},
+	{"a re-armed node counted as held", []edit{
+		{"internal/round/extend.go", "			g.overdue(sent)\n			g.refresh(ctx, node)", "			g.mu.Lock()\n			g.nodes[node].held = true\n			g.mu.Unlock()"},
+		{"internal/round/extend.go", "	sent := time.Now()\n", ""},
+	}},
+	{"arming inside the extend script", []edit{
+		{"internal/script/extend.lua", "if missing then return -1 end", "if missing then for _, key in ipairs(KEYS) do redis.call(\"SET\", key, ARGV[1], \"PX\", ARGV[2]) end end"},
+	}},
+	{"an extend that may shorten", []edit{
+		{"internal/script/extend.lua", "if left >= 0 and left < tonumber(ARGV[2]) then", "if left >= 0 then"},
+	}},
+	{"lanes not in order", []edit{
+		{"internal/lane/lane.go", "		p.state = waiting\n		p.ready = make(chan struct{})", "		p.run()"},
+		{"internal/lane/place.go", "	if prev == nil && next != nil {", "	if false {"},
+	}},
+	{"decision at half instead of a majority", []edit{
+		{"internal/quorum/quorum.go", "return nodes/2 + 1", "return (nodes + 1) / 2"},
+	}},
+}
+
+// mutantSeeds is how many histories a mutant may survive.
+const mutantSeeds = "2000"
+
+func TestEveryMutantIsFound(t *testing.T) {
+	if *mutate == "" {
+		t.Skip("takes minutes; run it with make mutants")
+	}
+	wanted, err := regexp.Compile(*mutate)
+	require.NoError(t, err)
+	for _, m := range mutants {
+		if wanted.MatchString(m.name) {
+			t.Run(m.name, m.run)
+		}
+	}
+}
+
+// run builds this package's test with the mutant in place of the library, and
+// demands that it fails.
+func (m *mutant) run(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "simulation.test")
+	build := program(t, root, "go", "test", "-c", "-overlay", m.overlay(t, root, dir), "-o", binary, "./internal/simulation")
+	out, err := build.CombinedOutput()
+	require.NoErrorf(t, err, "%s", out)
+
+	begin := time.Now()
+	out, err = program(t, root, binary, "-test.run", "^TestHistories$", "-seeds", mutantSeeds, "-first").CombinedOutput()
+	found := regexp.MustCompile(`(?m)^VIOLATION .*`).FindString(string(out))
+	if assert.Error(t, err, "it survived %s histories", mutantSeeds) && assert.NotEmptyf(t, found, "%s", out) {
+		t.Logf("%s, after %v", found, time.Since(begin).Round(time.Second))
+	}
+}
+
+func program(t *testing.T, dir, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(context.Background(), name, args...)
+	c.Dir = dir
+	return c
+}
+
+// overlay writes the files that are different, and which they replace.
+func (m *mutant) overlay(t *testing.T, root, dir string) string {
+	t.Helper()
+	replace := make(map[string]string)
+	for _, e := range m.edits {
+		path := filepath.Join(root, e.file)
+		from := path
+		if edited, ok := replace[path]; ok {
+			from = edited
+		}
+		source, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.Equalf(t, 1, strings.Count(string(source), e.old), "%s does not have this snippet, once: %s", e.file, e.old)
+		replace[path] = filepath.Join(dir, strings.ReplaceAll(e.file, "/", "_"))
+		require.NoError(t, os.WriteFile(replace[path], []byte(strings.Replace(string(source), e.old, e.new, 1)), 0o600))
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	path := filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(path, list, 0o600))
+	return path
+}
