@@ -15,6 +15,7 @@ const (
 	blackHole     // between a node and all processes
 	blackHolePair // between a node and one process
 	unplugged     // the connections to a node are reset
+	faultKinds
 )
 
 // disturb brings about what the profile has for an episode of that length. It
@@ -40,7 +41,7 @@ func (w *world) disturb(r *rand.Rand, length time.Duration) {
 func (w *world) strike(kind fault, n *node, pick int, lasts time.Duration, keeps bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stats.Faults++
+	w.stats.Faults[kind]++
 	switch kind {
 	case freezes:
 		if !n.down {

@@ -27,6 +27,7 @@ type hold struct {
 	until     time.Time // as last told
 	end       time.Time // the context ended or Unlock was called; zero until then
 	unlocked  bool      // the program has called Unlock
+	released  time.Time // an Unlock returned nil
 	successes []success
 }
 
@@ -81,6 +82,17 @@ func (h *hold) unlock() {
 	if h.end.IsZero() {
 		h.end = time.Now()
 		h.w.tell(h.value, "Unlock")
+	}
+}
+
+// unlocks calls Unlock, after unlock.
+func (h *hold) unlocks(ctx context.Context) {
+	err := h.lock.Unlock(ctx)
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.w.tell(h.value, "Unlock returned %v", err)
+	if err == nil && h.released.IsZero() {
+		h.released = time.Now()
 	}
 }
 
@@ -165,9 +177,9 @@ func (h *hold) succeed(until time.Time, ttl time.Duration) {
 }
 
 // ended returns when the interval of the hold ended, by now at the latest.
-func (h *hold) ended(now time.Time) time.Time {
-	if h.end.IsZero() || h.end.After(now) {
-		return now
+func (h *hold) ended() time.Time {
+	if h.end.IsZero() {
+		return time.Now()
 	}
 	return h.end
 }

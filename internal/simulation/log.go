@@ -72,22 +72,6 @@ func (e *event) line(began time.Time) string {
 	return b.String()
 }
 
-// A Violation is a promise that was found broken.
-type Violation struct {
-	Checker string // "a", "a2", "b", "c", "d" or "e"
-	Text    string
-	from    time.Time // what the log of it is about
-	to      time.Time
-	on      string // resource; empty: all
-}
-
-func (v Violation) String() string { return "(" + v.Checker + ") " + v.Text }
-
-// violate notes a violation that happened within [from, to].
-func (w *world) violate(checker, on string, from, to time.Time, format string, args ...any) {
-	w.found = append(w.found, Violation{Checker: checker, Text: fmt.Sprintf(format, args...), from: from, to: to, on: on})
-}
-
 // maxLines bounds the part of the log that is shown.
 const maxLines = 120
 

@@ -53,7 +53,7 @@ func TestHistories(t *testing.T) {
 				}
 				r := run(t, seed)
 				mu.Lock()
-				total.Add(r.Stats)
+				total.Add(&r.Stats)
 				if report(t, r); len(r.Violations) > 0 {
 					failed.Add(1)
 				}

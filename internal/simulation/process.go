@@ -116,7 +116,6 @@ func (x *watcher) begin(cmd redis.Cmder) *call {
 	v := w.value(read.value, read.keys[0])
 	v.calls = append(v.calls, c)
 	x.process.under++
-	w.stats.Calls++
 	return c
 }
 
@@ -127,7 +126,7 @@ func (x *watcher) end(c *call, err error) {
 	c.to, c.err = time.Now(), err
 	x.process.under--
 	if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
-		w.stats.FailedCalls++
+		w.stats.Failed++
 		w.events = append(w.events, event{
 			at: time.Now(), kind: evFailed, node: x.node, process: x.process.id,
 			value: w.values[c.value], command: &command{op: c.op}, text: err.Error(),

@@ -18,7 +18,6 @@ type profile struct {
 	locks     int // a worker and an episode
 	steps     int // of work under a lock, at most
 	lasting   [2]time.Duration
-	gap       [2]time.Duration // between two episodes
 
 	far    time.Duration    // links differ by up to this
 	hasty  float64          // share of processes with the recommended client options
@@ -49,9 +48,9 @@ func pickProfile(r *rand.Rand) profile {
 func crowd(r *rand.Rand) profile {
 	return profile{
 		name: "crowd", nodes: 1 + r.IntN(5), processes: 3 + r.IntN(2), resources: 1, workers: 1, episodes: 3, locks: 3, steps: 3,
-		lasting: [2]time.Duration{30 * ms, 3 * sec}, gap: [2]time.Duration{time.Minute, time.Hour},
-		far:  evenly(r, 0, 3*ms),
-		fair: weather{near: 100 * time.Microsecond, wide: 2 * ms}, foul: weather{near: 100 * time.Microsecond, wide: 4 * ms},
+		lasting: [2]time.Duration{30 * ms, 3 * sec},
+		far:     evenly(r, 0, 3*ms),
+		fair:    weather{near: 100 * time.Microsecond, wide: 2 * ms}, foul: weather{near: 100 * time.Microsecond, wide: 4 * ms},
 		habits: habits{contends: 0.7, extends: 0.3, auto: 0.2, forgets: 0.1, deaf: 0.1, cancels: 0.2},
 	}
 }
@@ -60,8 +59,8 @@ func crowd(r *rand.Rand) profile {
 func jitter(r *rand.Rand) profile {
 	return profile{
 		name: "jitter", nodes: 1 + r.IntN(5), processes: 3, resources: 1 + r.IntN(2), workers: 1, episodes: 4, locks: 3, steps: 5,
-		lasting: [2]time.Duration{60 * ms, 4 * sec}, gap: [2]time.Duration{time.Minute, time.Hour},
-		far: evenly(r, 0, 30*ms), hasty: 0.5,
+		lasting: [2]time.Duration{60 * ms, 4 * sec},
+		far:     evenly(r, 0, 30*ms), hasty: 0.5,
 		fair:   weather{near: ms, wide: 10 * ms},
 		foul:   weather{near: ms, wide: 60 * ms, late: 0.15, slow: 50 * ms, slower: 2 * sec, lost: 0.01, cut: 0.02, resetAfter: 0.02},
 		habits: habits{contends: 0.6, extends: 0.5, auto: 0.3, forgets: 0.1, deaf: 0.2, cancels: 0.2},
@@ -72,8 +71,8 @@ func jitter(r *rand.Rand) profile {
 func mixed(r *rand.Rand) profile {
 	return profile{
 		name: "mixed", nodes: 1 + r.IntN(5), processes: 2 + r.IntN(2), resources: 1 + r.IntN(2), workers: 1 + r.IntN(2), episodes: 3, locks: 3, steps: 5,
-		lasting: [2]time.Duration{100 * ms, time.Minute}, gap: [2]time.Duration{time.Minute, time.Hour},
-		far: evenly(r, 0, 20*ms), hasty: 0.3,
+		lasting: [2]time.Duration{100 * ms, time.Minute},
+		far:     evenly(r, 0, 20*ms), hasty: 0.3,
 		fair: weather{near: 200 * time.Microsecond, wide: 5 * ms},
 		foul: weather{
 			near: 200 * time.Microsecond, wide: 20 * ms, late: 0.05, slow: 50 * ms, slower: 10 * sec,
@@ -89,8 +88,8 @@ func mixed(r *rand.Rand) profile {
 func amnesia(r *rand.Rand) profile {
 	return profile{
 		name: "amnesia", nodes: 2 + r.IntN(4), processes: 2, resources: 1, workers: 1, episodes: 3, locks: 3, steps: 12,
-		lasting: [2]time.Duration{400 * ms, 20 * sec}, gap: [2]time.Duration{time.Minute, time.Hour},
-		far: evenly(r, 0, 30*ms), hasty: 0.7,
+		lasting: [2]time.Duration{400 * ms, 20 * sec},
+		far:     evenly(r, 0, 30*ms), hasty: 0.7,
 		fair:   weather{near: 200 * time.Microsecond, wide: 5 * ms},
 		foul:   weather{near: 200 * time.Microsecond, wide: 30 * ms, late: 0.3, slow: 50 * ms, slower: sec},
 		faults: 12, struck: [2]time.Duration{2 * ms, 500 * ms}, kinds: []fault{restartsEmpty, restartsEmpty, restartsEmpty, freezes, unplugged},
@@ -102,11 +101,11 @@ func amnesia(r *rand.Rand) profile {
 func late(r *rand.Rand) profile {
 	return profile{
 		name: "late", nodes: 1 + r.IntN(3), processes: 2, resources: 1, workers: 1, episodes: 3, locks: 3, steps: 8,
-		lasting: [2]time.Duration{3 * sec, time.Minute}, gap: [2]time.Duration{2 * time.Minute, time.Hour},
-		hasty:  0.7,
-		fair:   weather{near: 200 * time.Microsecond, wide: 5 * ms},
-		foul:   weather{near: 200 * time.Microsecond, wide: 10 * ms, late: 0.2, slow: sec, slower: 30 * sec, lostReply: 0.02},
-		habits: habits{contends: 0.5, extends: 0.9, auto: 0.3, forgets: 0.1, deaf: 0.1},
+		lasting: [2]time.Duration{3 * sec, time.Minute},
+		hasty:   0.7,
+		fair:    weather{near: 200 * time.Microsecond, wide: 5 * ms},
+		foul:    weather{near: 200 * time.Microsecond, wide: 10 * ms, late: 0.2, slow: sec, slower: 30 * sec, lostReply: 0.02},
+		habits:  habits{contends: 0.5, extends: 0.9, auto: 0.3, forgets: 0.1, deaf: 0.1},
 	}
 }
 
@@ -114,11 +113,11 @@ func late(r *rand.Rand) profile {
 func outage(r *rand.Rand) profile {
 	return profile{
 		name: "outage", nodes: 1 + r.IntN(5), processes: 2, resources: 1 + r.IntN(2), workers: 2, episodes: 3, locks: 2, steps: 5,
-		lasting: [2]time.Duration{500 * ms, time.Minute}, gap: [2]time.Duration{2 * time.Minute, time.Hour},
-		far:    evenly(r, 0, 10*ms),
-		fair:   weather{near: 200 * time.Microsecond, wide: 5 * ms},
-		foul:   weather{near: 200 * time.Microsecond, wide: 10 * ms, lost: 0.02},
-		faults: 3, struck: [2]time.Duration{5 * ms, 5 * time.Minute}, kinds: []fault{freezes, blackHole, blackHolePair, restarts},
+		lasting: [2]time.Duration{500 * ms, time.Minute},
+		far:     evenly(r, 0, 10*ms),
+		fair:    weather{near: 200 * time.Microsecond, wide: 5 * ms},
+		foul:    weather{near: 200 * time.Microsecond, wide: 10 * ms, lost: 0.02},
+		faults:  3, struck: [2]time.Duration{5 * ms, 5 * time.Minute}, kinds: []fault{freezes, blackHole, blackHolePair, restarts},
 		habits: habits{contends: 0.6, extends: 0.4, auto: 0.5, forgets: 0.1, deaf: 0.2, cancels: 0.3, shuts: 0.2},
 	}
 }

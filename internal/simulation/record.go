@@ -126,38 +126,6 @@ type call struct {
 	err     error
 }
 
-// standing returns how many nodes had the value right after t.
-func (v *value) standing(t time.Time) int {
-	nodes := 0
-	for _, s := range v.spans {
-		if s.covers(t) {
-			nodes++
-		}
-	}
-	return nodes
-}
-
-// wiped returns how many nodes had the value before t, lost it with their data
-// and had not got it back.
-func (v *value) wiped(t time.Time) int {
-	var last []*span // by node
-	for _, s := range v.spans {
-		for len(last) <= s.node {
-			last = append(last, nil)
-		}
-		if !s.from.After(t) {
-			last[s.node] = s
-		}
-	}
-	nodes := 0
-	for _, s := range last {
-		if s != nil && !s.open && s.why.lost && !s.to.After(t) {
-			nodes++
-		}
-	}
-	return nodes
-}
-
 // breaks returns when nodes ceased to have the value, within (from, to).
 func (v *value) breaks(from, to time.Time) []time.Time {
 	var all []time.Time
@@ -176,6 +144,9 @@ func (w *world) applied(n *node, m *message, c *command, answer string) {
 		return
 	}
 	w.stats.Commands++
+	if m.conn.closed {
+		w.stats.Copies++
+	}
 	v := w.value(c.value, c.keys[0])
 	if c.op == extend && answer == ":1\r\n" {
 		v.votes = append(v.votes, vote{n.id, time.Now()})
@@ -188,7 +159,8 @@ func (w *world) applied(n *node, m *message, c *command, answer string) {
 
 // sent notes a request that sets out.
 func (w *world) sent(m *message, takes time.Duration) {
-	if m.fate == arrives && takes < time.Second {
+	w.count(m, takes)
+	if m.fate == arrives && takes < sec {
 		return
 	}
 	for i := range m.commands {
@@ -198,6 +170,21 @@ func (w *world) sent(m *message, takes time.Duration) {
 				value: w.value(c.value, c.keys[0]), command: c, fate: m.fate, takes: takes,
 			})
 		}
+	}
+}
+
+func (w *world) count(m *message, takes time.Duration) {
+	if takes >= sec || m.back >= sec {
+		w.stats.Delayed++
+	}
+	switch m.fate {
+	case isLost, losesReply:
+		w.stats.Hung++
+	case isCut:
+		w.stats.Cut++
+	case resetsAfter:
+		w.stats.Reset++
+	default:
 	}
 }
 

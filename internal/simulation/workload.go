@@ -145,13 +145,13 @@ func (k *worker) letGo(h *hold, p plan) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_ = h.lock.Unlock(ctx)
+			h.unlocks(ctx)
 		}()
 		defer func() { <-done }()
 	}
-	_ = h.lock.Unlock(ctx)
+	h.unlocks(ctx)
 	if p.unlocks == 2 {
-		_ = h.lock.Unlock(ctx)
+		h.unlocks(ctx)
 	}
 }
 

@@ -65,10 +65,6 @@ func (w *world) random(name string, ids ...int) *rand.Rand {
 	return rand.New(rand.NewPCG(w.seed, h.Sum64())) //nolint:gosec // repeatable on purpose
 }
 
-// quorum is a majority of all nodes. It is worked out here and not taken from
-// the library, which is what the checkers judge.
-func (w *world) quorum() int { return len(w.nodes)/2 + 1 }
-
 // value returns what is known of a lock's random value. It is called with mu
 // held, as everything is that has no other remark.
 func (w *world) value(text, resource string) *value {

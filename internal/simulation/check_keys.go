@@ -1,0 +1,73 @@
+package simulation
+
+import "time"
+
+// checkKeys checks the first half of (c): every key that is left is explained.
+func (w *world) checkKeys() {
+	for _, n := range w.nodes {
+		n.settle()
+		for _, key := range w.resources {
+			if s := n.here[key]; s != nil {
+				w.explain(s)
+			}
+		}
+	}
+}
+
+// explain demands a reason for a key that is still there.
+func (w *world) explain(s *span) {
+	h := s.value.hold
+	switch {
+	case h != nil && h.end.IsZero():
+		return // it is held
+	case s.late, s.value.unreleased(s.node):
+	case h != nil && !h.unlocked && !s.expires.After(h.until.Add(drift(h.ttl)+slack(h.ttl))):
+		// Nobody unlocked it, and it ran out a moment ago.
+	default:
+		now := time.Now()
+		w.violate("c", s.value.resource, s.from, now, "node %d still has lock #%d at %s, and for %v: no reason for it is known",
+			s.node, s.value.number, w.clock(now), s.expires.Sub(now))
+		return
+	}
+	w.stats.LeftBehind++
+}
+
+// unreleased reports whether the last release of the value came back from the
+// node with an error.
+func (v *value) unreleased(node int) bool {
+	var last *call
+	for _, c := range v.calls {
+		if c.node == node && c.op == release {
+			last = c
+		}
+	}
+	return last != nil && last.err != nil
+}
+
+// slack is how much longer than its lock a key may last that nobody unlocked:
+// the library lets a node be 50 ms late, and its clock may be slow.
+func slack(ttl time.Duration) time.Duration {
+	return 52*ms + time.Duration(float64(ttl)*2*maxSkew)
+}
+
+// expire lets everything that is on its way arrive and the longest TTL pass,
+// and checks the second half of (c): no key is left.
+func (w *world) expire() {
+	w.mu.Lock()
+	rest := max(time.Until(w.lastStep), 0) + w.longestKey() + sec
+	w.mu.Unlock()
+	time.Sleep(rest)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.nodes {
+		n.tick()
+		for _, key := range n.redis.Keys() {
+			w.violate("c", key, time.Now().Add(-time.Minute), time.Now(), "node %d still has %s after the longest TTL", n.id, key)
+		}
+	}
+}
+
+// longestKey is how long a key lasts at most, by the slowest clock.
+func (w *world) longestKey() time.Duration {
+	return time.Duration(float64(w.longest) * (1 + 2*maxSkew))
+}

@@ -1,0 +1,135 @@
+// Package simulation plays histories of locks in virtual time, and checks that
+// the library keeps its promises in them. It is for tests only. A seed gives one
+// history, of hours, in a fraction of a second.
+//
+// # What is simulated
+//
+//   - One to five nodes. Each is a miniredis that runs the library's own scripts
+//     and lets keys expire by a clock of its own, which in some histories runs
+//     up to 0.9 % fast or slow. Nodes freeze and go on, restart with their data
+//     and restart empty.
+//   - The network between real go-redis clients, most with default options, and
+//     the nodes. Every message has its own delay, but none overtakes another one
+//     on its connection. A request can get lost, so that the connection hangs; the
+//     connection can be cut before the request arrives, or after it was
+//     applied; the reply can get lost; a message can take longer than the client
+//     waits, and then a request is applied after the client has closed the
+//     connection and sent it again on another one. Black holes swallow what goes
+//     between a node and one process or all, and give it back at their end or not.
+//   - Processes, each a Locker with clients of its own, that use it in every
+//     way there is: Lock, TryLock, With; extensions by hand, to shorter
+//     and to longer TTLs, and automatic ones with and without a limit; contexts that
+//     end; Unlock once, twice, at the same time, never; functions that go on after
+//     their context has ended; Shutdown in the middle.
+//
+// A history is a number of episodes, and hours of quiet between them. In an
+// episode processes take locks while things go wrong; then all is healed. Its
+// profile, drawn by the seed, says how much there is of what; see [profiles].
+//
+// # What is checked
+//
+//   - (a) The intervals of two holders of one resource never overlap. An interval
+//     is from the return of Lock until the lock's context ends or Unlock is
+//     called. It is excused where a loss of data had left the earlier lock on
+//     fewer nodes than a majority.
+//   - (a2) An extension is reported as a success only if a majority has voted for
+//     it, and the value was on a majority at every moment since the last success;
+//     a node may lose it after its vote. Late grants count within the grace that the
+//     README tells of.
+//   - (b) At every moment at which its holder was told that a lock is valid it
+//     stood on a majority, unless nodes had lost it with their data. No context
+//     outlasts Until. After Unlock has returned nil, the lock does not stand on
+//     a majority.
+//   - (c) When all is quiet, no key is left that no reason is known for: a release
+//     that failed on the node, a copy of a command from a connection that the
+//     client had given up, or a lock that nobody unlocked and that ran out a moment
+//     ago. After the longest TTL no key is left at all.
+//   - (d) When the faults have healed, a waiter gets the lock within a bound, see
+//     bound, and a lock that is extended automatically is not lost.
+//   - (e) Nothing leaks: no node call stays open, Shutdown returns nil, and no
+//     goroutine is left in the bubble.
+//
+// # What is not
+//
+// A process that is paused between a look at its lock and what it does next; a
+// section counts until its context has ended only. Clocks of processes that
+// jump or differ. Sentinel, Cluster, errors that a server answers. The order of
+// goroutines that run at the same instant is the scheduler's, and the library
+// and go-redis draw some pauses from sources that no seed governs: the same
+// seed nearly always gives the same violation, but not always the same log.
+package simulation
+
+import (
+	"time"
+)
+
+// A Result is what came of a history.
+type Result struct {
+	Seed       uint64
+	Profile    string
+	Nodes      int
+	Violations []Violation
+	Stats      Stats
+	world      *world
+}
+
+// Log returns the part of the history that a violation is about.
+func (r *Result) Log(v Violation) string { return r.world.excerpt(v) }
+
+// Run runs the history of a seed and checks it. It is to be called in a bubble
+// of testing/synctest, and leaves no goroutine in it.
+func Run(seed uint64) *Result {
+	w := newWorld(seed)
+	w.live()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.check()
+	w.stats.Histories, w.stats.Life = 1, time.Since(w.began)
+	return &Result{
+		Seed: seed, Profile: w.profile.name, Nodes: len(w.nodes), Violations: w.found, Stats: w.stats, world: w,
+	}
+}
+
+// Stats counts what histories were made of.
+type Stats struct {
+	Histories  int
+	Life       time.Duration // virtual time
+	Locks      int           // granted
+	Extensions int           // that succeeded
+	Commands   int           // scripts that nodes have run
+
+	Faults  [faultKinds]int // besides what befell single messages
+	Hung    int             // connections, with a request or a reply lost
+	Cut     int             // connections, with a request lost
+	Reset   int             // connections, instead of a reply
+	Delayed int             // messages by a second or more
+	Copies  int             // applied after the client had closed the connection
+	Failed  int             // calls that came back with an error of the network
+
+	Excused    int     // locks that a loss of data had left on less than a majority
+	LeftBehind int     // keys that outlived their lock, all of them explained
+	Waits      int     // for a lock after everything was healed
+	WaitShare  float64 // the longest of them, as a share of its bound
+}
+
+// Add adds up what histories were made of.
+func (s *Stats) Add(t *Stats) {
+	s.Histories += t.Histories
+	s.Life += t.Life
+	s.Locks += t.Locks
+	s.Extensions += t.Extensions
+	s.Commands += t.Commands
+	for i := range s.Faults {
+		s.Faults[i] += t.Faults[i]
+	}
+	s.Hung += t.Hung
+	s.Cut += t.Cut
+	s.Reset += t.Reset
+	s.Delayed += t.Delayed
+	s.Copies += t.Copies
+	s.Failed += t.Failed
+	s.Excused += t.Excused
+	s.LeftBehind += t.LeftBehind
+	s.Waits += t.Waits
+	s.WaitShare = max(s.WaitShare, t.WaitShare)
+}
