@@ -12,6 +12,10 @@ FOR ?= 60s
 # Tests of allocations and of time, which mean nothing with the race detector on.
 COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime
 
+# Histories that make soak runs, and the first one's seed.
+SEEDS ?= 10000
+FROM  ?= 1
+
 FUZZ_PACKAGE = ./internal/quorum
 FUZZTIME    ?= 20s
 
@@ -45,7 +49,17 @@ test: ## Run every test with -race, on real Redis servers too (as root or with C
 	done; \
 	echo "what -race would distort: go test -v -run '$(COST)' ."; \
 	go test -count=1 -v -run '$(COST)' . || failed=1; \
+	echo "what -race would take long for: go test -v ./internal/simulation"; \
+	go test -count=1 -timeout 10m -v -run '^TestHistories$$' ./internal/simulation || failed=1; \
 	exit $$failed
+
+.PHONY: soak
+soak: ## Run SEEDS (10000) histories of the simulation, beginning with the seed FROM (1)
+	go test -count=1 -timeout 0 -v -run '^TestHistories$$' ./internal/simulation -from $(FROM) -seeds $(SEEDS)
+
+.PHONY: mutants
+mutants: ## Show that the simulation finds seven mistakes put into the library, and by which seed
+	go test -count=1 -timeout 0 -v -run '^TestEveryMutantIsFound$$' ./internal/simulation -mutants .
 
 .PHONY: interop
 interop: export REDLOCK_REQUIRE_REDIS = 1

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -192,55 +191,8 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline does nothing.
 func (*conn) SetWriteDeadline(time.Time) error { return nil }
 
-// LocalAddr returns the address of the process.
-func (c *conn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 1, 1), Port: 1} }
+// LocalAddr returns an address.
+func (*conn) LocalAddr() net.Addr { return &net.TCPAddr{} }
 
-// RemoteAddr returns the address of the node.
-func (c *conn) RemoteAddr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4(10, 0, 0, byte(c.link.node.id+1)), Port: 6379}
-}
-
-// A command is one of a request.
-type command struct {
-	op    op
-	args  []string
-	keys  []string // that it is about, if it is a script of the library
-	value string   // of the lock
-	ttl   time.Duration
-}
-
-// parse returns the whole commands in b and what follows them. The client
-// sends arrays of bulk strings.
-func parse(b []byte) (all []command, rest []byte) {
-	for {
-		args, after, ok := parseArray(b)
-		if !ok {
-			return all, b
-		}
-		all, b = append(all, newCommand(args)), after
-	}
-}
-
-func parseArray(b []byte) (args []string, rest []byte, ok bool) {
-	n, b, ok := parseLength(b, '*')
-	if !ok {
-		return nil, nil, false
-	}
-	for range n {
-		size, after, ok := parseLength(b, '$')
-		if !ok || len(after) < size+2 {
-			return nil, nil, false
-		}
-		args, b = append(args, string(after[:size])), after[size+2:]
-	}
-	return args, b, true
-}
-
-func parseLength(b []byte, kind byte) (n int, rest []byte, ok bool) {
-	line, rest, ok := bytes.Cut(b, []byte("\r\n"))
-	if !ok || len(line) < 2 || line[0] != kind {
-		return 0, nil, false
-	}
-	n, err := strconv.Atoi(string(line[1:]))
-	return n, rest, err == nil
-}
+// RemoteAddr returns an address.
+func (*conn) RemoteAddr() net.Addr { return &net.TCPAddr{} }

@@ -15,7 +15,8 @@ const (
 	blackHole     // between a node and all processes
 	blackHolePair // between a node and one process
 	unplugged     // the connections to a node are reset
-	faultKinds
+
+	faultKinds = int(unplugged) + 1
 )
 
 // disturb brings about what the profile has for an episode of that length. It

@@ -57,7 +57,7 @@ func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
 	until := lock.Until()
 	h := &hold{w: w, process: p, lock: lock, ttl: ttl, start: now, until: until}
 	h.settled = now.Add(grace(now.Sub(h.begun(until, ttl))))
-	ctx, _ := lock.Context(context.Background()) //nolint:gosec // it ends with the lock
+	ctx, _ := lock.Context(context.Background())
 	w.mu.Lock()
 	h.value = w.value(lock.Value(), lock.Resource())
 	h.value.hold = h

@@ -1,7 +1,6 @@
-package simulation
+package simulation_test
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -69,30 +67,55 @@ func TestEveryMutantIsFound(t *testing.T) {
 	}
 }
 
-// run builds this package's test with the mutant in place of the library, and
-// demands that it fails.
+// run builds this package's test with the mutant in place of the library,
+// demands that it fails, and sees if the seed fails again.
 func (m *mutant) run(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "simulation.test")
-	build := program(t, root, "go", "test", "-c", "-overlay", m.overlay(t, root, dir), "-o", binary, "./internal/simulation")
-	out, err := build.CombinedOutput()
+	out, err := execute(t, root, "go", "test", "-c", "-overlay", m.overlay(t, root, dir), "-o", binary, "./internal/simulation")
 	require.NoErrorf(t, err, "%s", out)
 
 	begin := time.Now()
-	out, err = program(t, root, binary, "-test.run", "^TestHistories$", "-seeds", mutantSeeds, "-first").CombinedOutput()
-	found := regexp.MustCompile(`(?m)^VIOLATION .*`).FindString(string(out))
-	if assert.Error(t, err, "it survived %s histories", mutantSeeds) && assert.NotEmptyf(t, found, "%s", out) {
-		t.Logf("%s, after %v", found, time.Since(begin).Round(time.Second))
+	out, err = execute(t, root, binary, "-test.run", "^TestHistories$", "-seeds", mutantSeeds, "-violated", "1")
+	require.Errorf(t, err, "it survived %s histories", mutantSeeds)
+	took := time.Since(begin).Round(time.Second)
+	seed, checker, text := violation(out)
+	require.NotEmptyf(t, seed, "%s", out)
+	again := 0
+	for range replays {
+		out, _ = execute(t, root, binary, "-test.run", "^TestHistories$", "-seed", seed)
+		if _, same, _ := violation(out); same == checker {
+			again++
+		}
 	}
+	t.Logf("found by seed %s, after %v: %s; %d of %d times again", seed, took, text, again, replays)
 }
 
-func program(t *testing.T, dir, name string, args ...string) *exec.Cmd {
+// replays is how often a seed that found a mutant is run again.
+const replays = 5
+
+var (
+	seedLine      = regexp.MustCompile(`seed (\d+), profile`)
+	violationLine = regexp.MustCompile(found + `(\((\w+)\) .*)`)
+)
+
+// violation returns what TestHistories has printed of the first one.
+func violation(out string) (seed, checker, text string) {
+	line, s := violationLine.FindStringSubmatch(out), seedLine.FindStringSubmatch(out)
+	if line == nil || s == nil {
+		return "", "", ""
+	}
+	return s[1], line[2], line[1]
+}
+
+func execute(t *testing.T, dir, name string, args ...string) (string, error) {
 	t.Helper()
-	c := exec.CommandContext(context.Background(), name, args...)
+	c := exec.CommandContext(t.Context(), name, args...) //nolint:gosec // go, and what it has built
 	c.Dir = dir
-	return c
+	out, err := c.CombinedOutput()
+	return string(out), err
 }
 
 // overlay writes the files that are different, and which they replace.
@@ -105,11 +128,12 @@ func (m *mutant) overlay(t *testing.T, root, dir string) string {
 		if edited, ok := replace[path]; ok {
 			from = edited
 		}
-		source, err := os.ReadFile(from)
+		source, err := os.ReadFile(from) //nolint:gosec // one of the list above, or its copy
 		require.NoError(t, err)
 		require.Equalf(t, 1, strings.Count(string(source), e.old), "%s does not have this snippet, once: %s", e.file, e.old)
 		replace[path] = filepath.Join(dir, strings.ReplaceAll(e.file, "/", "_"))
-		require.NoError(t, os.WriteFile(replace[path], []byte(strings.Replace(string(source), e.old, e.new, 1)), 0o600))
+		changed := strings.Replace(string(source), e.old, e.new, 1)
+		require.NoError(t, os.WriteFile(replace[path], []byte(changed), 0o600)) //nolint:gosec // in the test's own directory
 	}
 	list, err := json.Marshal(map[string]any{"Replace": replace})
 	require.NoError(t, err)

@@ -120,12 +120,12 @@ func (l *link) lighten() {
 	}
 }
 
-// A dialTimeout is what a dial ends with that nobody answered.
-type dialTimeout struct{}
+// A timeoutError is what a dial ends with that nobody answered.
+type timeoutError struct{}
 
-func (dialTimeout) Error() string   { return "i/o timeout" }
-func (dialTimeout) Timeout() bool   { return true }
-func (dialTimeout) Temporary() bool { return true }
+func (timeoutError) Error() string   { return "i/o timeout" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
 
 func opError(op string, err error) error { return &net.OpError{Op: op, Net: "tcp", Err: err} }
 
@@ -144,7 +144,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, opError("dial", dialTimeout{})
+			return nil, opError("dial", timeoutError{})
 		case <-timer.C:
 		}
 		if c, err := l.shake(); c != nil || err != nil {

@@ -2,59 +2,8 @@ package simulation
 
 import (
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/b0401464/redlock/internal/script"
 )
-
-// An op is which of the library's scripts a command is.
-type op uint8
-
-const (
-	other op = iota
-	acquire
-	extend
-	release
-)
-
-func (o op) String() string {
-	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release"}[o]
-}
-
-// ops finds a script's op by its name and by its source.
-var ops = func() map[string]op {
-	all := make(map[string]op)
-	for o, s := range map[op]*script.Script{acquire: script.Acquire, extend: script.Extend, release: script.Release} {
-		args := s.Args(nil)
-		all[text(args[1])], all[text(s.Eval(args)[1])] = o, o
-	}
-	return all
-}()
-
-func text(v any) string {
-	s, _ := v.(string)
-	return s
-}
-
-// newCommand reads what a command is about.
-func newCommand(args []string) command {
-	c := command{args: args}
-	if len(args) < 5 {
-		return c
-	}
-	c.op = ops[args[1]]
-	n, err := strconv.Atoi(args[2])
-	if c.op == other || err != nil || len(args) < 4+n {
-		return c
-	}
-	c.keys, c.value = args[3:3+n], args[3+n]
-	if len(args) > 4+n {
-		ms, _ := strconv.Atoi(args[4+n])
-		c.ttl = time.Duration(ms) * time.Millisecond
-	}
-	return c
-}
 
 // A value is a random value of the library, one for each attempt to lock, and
 // what became of it on the nodes.

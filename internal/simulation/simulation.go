@@ -60,6 +60,7 @@
 package simulation
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -74,7 +75,12 @@ type Result struct {
 }
 
 // Log returns the part of the history that a violation is about.
-func (r *Result) Log(v Violation) string { return r.world.excerpt(v) }
+func (r *Result) Log(v Violation) string {
+	if r.world == nil {
+		return "" // it did not come to an end
+	}
+	return r.world.excerpt(v)
+}
 
 // Run runs the history of a seed and checks it. It is to be called in a bubble
 // of testing/synctest, and leaves no goroutine in it.
@@ -132,4 +138,22 @@ func (s *Stats) Add(t *Stats) {
 	s.LeftBehind += t.LeftBehind
 	s.Waits += t.Waits
 	s.WaitShare = max(s.WaitShare, t.WaitShare)
+}
+
+func (s *Stats) String() string {
+	f := s.Faults
+	return fmt.Sprintf(`%v of virtual time
+%d locks, %d extensions, %d scripts run by nodes
+%d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
+%d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
+%d requests applied after the client had closed the connection; %d calls failed
+%d locks excused for a loss of data; %d keys left behind, all explained
+%d waits after everything was healed, the longest %.0f %% of its bound`,
+		s.Life.Round(time.Minute),
+		s.Locks, s.Extensions, s.Commands,
+		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
+		s.Hung, s.Cut, s.Reset, s.Delayed,
+		s.Copies, s.Failed,
+		s.Excused, s.LeftBehind,
+		s.Waits, 100*s.WaitShare)
 }

@@ -110,7 +110,7 @@ func (k *worker) take(p plan) {
 	switch {
 	case p.with:
 		_ = l.With(ctx, p.resource, p.ttl, func(ctx context.Context, lock *redlock.Lock) error {
-			h := k.process.hold(lock, p.ttl)
+			h := k.process.hold(lock, p.ttl) //nolint:contextcheck // a lock does not depend on ctx
 			k.section(ctx, h, p)
 			h.unlock() // With does, when this returns
 			return nil
@@ -172,7 +172,7 @@ func (k *worker) section(ctx context.Context, h *hold, p plan) {
 			return
 		}
 		if !k.over() && chance(r, k.w.profile.habits.extends) {
-			k.extend(h, p)
+			k.extend(h, p) //nolint:contextcheck // it may go on after its context has ended
 		}
 	}
 	if p.limit > 0 || chance(r, 0.3) {

@@ -1,0 +1,102 @@
+package simulation
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// An op is which of the library's scripts a command is.
+type op uint8
+
+const (
+	other op = iota
+	acquire
+	extend
+	release
+)
+
+func (o op) String() string {
+	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release"}[o]
+}
+
+// ops finds a script's op by its name and by its source.
+var ops = func() map[string]op {
+	all := make(map[string]op)
+	for o, s := range map[op]*script.Script{acquire: script.Acquire, extend: script.Extend, release: script.Release} {
+		args := s.Args(nil)
+		all[text(args[1])], all[text(s.Eval(args)[1])] = o, o
+	}
+	return all
+}()
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+// newCommand reads what a command is about.
+func newCommand(args []string) command {
+	c := command{args: args}
+	if len(args) < 5 {
+		return c
+	}
+	c.op = ops[args[1]]
+	n, err := strconv.Atoi(args[2])
+	if c.op == other || err != nil || len(args) < 4+n {
+		return c
+	}
+	c.keys, c.value = args[3:3+n], args[3+n]
+	if len(args) > 4+n {
+		ms, _ := strconv.Atoi(args[4+n])
+		c.ttl = time.Duration(ms) * time.Millisecond
+	}
+	return c
+}
+
+// A command is one of a request.
+type command struct {
+	op    op
+	args  []string
+	keys  []string // that it is about, if it is a script of the library
+	value string   // of the lock
+	ttl   time.Duration
+}
+
+// parse returns the whole commands in b and what follows them. The client
+// sends arrays of bulk strings.
+func parse(b []byte) (all []command, rest []byte) {
+	for {
+		args, after, ok := parseArray(b)
+		if !ok {
+			return all, b
+		}
+		all, b = append(all, newCommand(args)), after
+	}
+}
+
+func parseArray(b []byte) (args []string, rest []byte, ok bool) {
+	n, b, ok := parseLength(b, '*')
+	if !ok {
+		return nil, nil, false
+	}
+	for range n {
+		size, after, ok := parseLength(b, '$')
+		if !ok || len(after) < size+2 {
+			return nil, nil, false
+		}
+		args, b = append(args, string(after[:size])), after[size+2:]
+	}
+	return args, b, true
+}
+
+func parseLength(b []byte, kind byte) (n int, rest []byte, ok bool) {
+	line, rest, ok := bytes.Cut(b, []byte("\r\n"))
+	if !ok || len(line) < 2 || line[0] != kind {
+		return 0, nil, false
+	}
+	n, err := strconv.Atoi(string(line[1:]))
+	return n, rest, err == nil
+}
