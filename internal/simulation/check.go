@@ -49,8 +49,8 @@ func (v *value) standing(t time.Time) int {
 	return nodes
 }
 
-// wiped returns how many nodes had the value before t, lost it with their data
-// and had not got it back.
+// wiped returns how many nodes had the value before t, lost it with their data,
+// had not got it back, and would still have it had they not lost it.
 func (v *value) wiped(t time.Time) int {
 	last := make(map[int]*span)
 	for _, s := range v.spans {
@@ -60,7 +60,7 @@ func (v *value) wiped(t time.Time) int {
 	}
 	nodes := 0
 	for _, s := range last {
-		if !s.open && s.why.lost && !s.to.After(t) {
+		if !s.open && s.why.lost && !s.to.After(t) && s.expires.After(t) {
 			nodes++
 		}
 	}
