@@ -16,14 +16,16 @@ const (
 	acquire
 	extend
 	release
+
+	ops = int(release) + 1
 )
 
 func (o op) String() string {
 	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release"}[o]
 }
 
-// ops finds a script's op by its name and by its source.
-var ops = func() map[string]op {
+// scripts finds a script's op by its name and by its source.
+var scripts = func() map[string]op {
 	all := make(map[string]op)
 	for o, s := range map[op]*script.Script{acquire: script.Acquire, extend: script.Extend, release: script.Release} {
 		args := s.Args(nil)
@@ -43,7 +45,7 @@ func newCommand(args []string) command {
 	if len(args) < 5 {
 		return c
 	}
-	c.op = ops[args[1]]
+	c.op = scripts[args[1]]
 	n, err := strconv.Atoi(args[2])
 	if c.op == other || err != nil || len(args) < 4+n {
 		return c

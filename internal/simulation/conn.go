@@ -66,7 +66,7 @@ func (c *conn) Write(b []byte) (int, error) {
 
 func (c *conn) request(commands []command) {
 	l := c.link
-	f, there, back := l.draw()
+	f, there, back := l.draw(commands[0].op)
 	m := &message{conn: c, commands: commands, fate: f, back: back}
 	l.w.sent(m, there)
 	if f == isLost {

@@ -28,7 +28,7 @@ var (
 func TestMain(m *testing.M) {
 	redistest.Silence()
 	flag.Parse()
-	debug.SetGCPercent(400) // a history makes much garbage and keeps little
+	debug.SetGCPercent(800) // a history makes much garbage and keeps little
 	os.Exit(m.Run())
 }
 

@@ -14,8 +14,10 @@ type link struct {
 	w       *world
 	process *process
 	node    *node
-	random  *rand.Rand
 	far     time.Duration // added to every delay
+	// By script, so that two commands of the same instant draw the same numbers
+	// whichever of them comes first.
+	random [ops]*rand.Rand
 
 	dark   int       // black holes that it lies in
 	keeps  bool      // the black hole gives back what it has swallowed when it ends
@@ -47,12 +49,23 @@ const (
 	resetsAfter
 )
 
-func (l *link) delay(w weather) time.Duration { return l.far + evenly(l.random, w.near, w.wide) }
+func newLink(p *process, n *node) *link {
+	l := &link{w: p.w, process: p, node: n}
+	for o := range l.random {
+		l.random[o] = p.w.random("link", p.id, n.id, o)
+	}
+	l.far = evenly(l.random[other], 0, p.w.profile.far)
+	return l
+}
+
+func (l *link) delay(o op) time.Duration {
+	return l.far + evenly(l.random[o], l.w.weather.near, l.w.weather.wide)
+}
 
 // draw returns the fate of a request and how long it and its reply take.
-func (l *link) draw() (f fate, there, back time.Duration) {
-	w, r := l.w.weather, l.random
-	there, back = l.delay(w), l.delay(w)
+func (l *link) draw(o op) (f fate, there, back time.Duration) {
+	w, r := l.w.weather, l.random[o]
+	there, back = l.delay(o), l.delay(o)
 	if chance(r, w.late) {
 		there += between(r, w.slow, w.slower)
 	} else if chance(r, w.late) {
@@ -137,7 +150,7 @@ var (
 // dial connects to the node. A frozen node is connected to, by its kernel.
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	l.w.mu.Lock()
-	wait := l.delay(l.w.weather)
+	wait := l.delay(other)
 	l.w.mu.Unlock()
 	for {
 		timer := time.NewTimer(wait)

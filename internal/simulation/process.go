@@ -30,8 +30,7 @@ func newProcess(w *world) *process {
 	random := w.random("process", p.id)
 	p.hasty = chance(random, w.profile.hasty)
 	for _, n := range w.nodes {
-		l := &link{w: w, process: p, node: n, random: w.random("link", p.id, n.id)}
-		l.far = evenly(random, 0, w.profile.far)
+		l := newLink(p, n)
 		p.links = append(p.links, l)
 		p.clients = append(p.clients, p.connect(l))
 	}
