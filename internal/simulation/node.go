@@ -106,11 +106,11 @@ func (n *node) look(key string, m *message, why ended) {
 	}
 	now, s := time.Now(), n.here[key]
 	if s != nil && s.value.text != text {
-		s.to, s.why = now, why
-		if !s.expires.IsZero() && !s.expires.After(now) {
-			s.to, s.why = s.expires, ended{expired: true}
+		if s.expires.After(now) {
+			s.end(now, why)
+		} else {
+			s.end(s.expires, ended{expired: true})
 		}
-		s.open = false
 		delete(n.here, key)
 		s = nil
 	}
@@ -123,6 +123,12 @@ func (n *node) look(key string, m *message, why ended) {
 		n.here[key] = s
 	}
 	s.expires = now.Add(n.lasts(n.redis.TTL(key)))
+}
+
+func (s *span) end(at time.Time, why ended) {
+	s.open, s.to, s.why = false, at, why
+	w := s.value.w
+	w.tell(s.value, "node %d has it until %s: %v", s.node, w.clock(at), why)
 }
 
 // freeze stops the node as SIGSTOP does.

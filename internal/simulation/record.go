@@ -8,6 +8,7 @@ import (
 // A value is a random value of the library, one for each attempt to lock, and
 // what became of it on the nodes.
 type value struct {
+	w        *world
 	text     string
 	number   int // for the log
 	resource string
@@ -45,7 +46,7 @@ func (e ended) String() string {
 	case e.by != nil:
 		return e.by.op.String()
 	default:
-		return "unknown"
+		return "for no reason"
 	}
 }
 

@@ -70,7 +70,7 @@ func (w *world) random(name string, ids ...int) *rand.Rand {
 func (w *world) value(text, resource string) *value {
 	v := w.values[text]
 	if v == nil {
-		v = &value{text: text, resource: resource, number: len(w.values) + 1}
+		v = &value{w: w, text: text, resource: resource, number: len(w.values) + 1}
 		w.values[text] = v
 	}
 	return v
