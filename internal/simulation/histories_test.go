@@ -103,7 +103,7 @@ func (b *batch) file(r *simulation.Result) {
 	for _, v := range r.Violations {
 		fmt.Fprintf(&text, "%s%v\n", found, v)
 	}
-	assert.Failf(b.t, "a promise was broken", "seed %d, profile %s, %d nodes\n%s%s",
+	assert.Failf(b.t, "a promise was broken", "seed %d, profile %s, %d nodes\n%s\n%s",
 		r.Seed, r.Profile, r.Nodes, r.Log(r.Violations[0]), text.String())
 	b.t.Logf("again: go test ./internal/simulation -run TestHistories -seed %d -v", r.Seed)
 }

@@ -53,10 +53,13 @@
 //
 // A process that is paused between a look at its lock and what it does next; a
 // section counts until its context has ended only. Clocks of processes that
-// jump or differ. Sentinel, Cluster, errors that a server answers. The order of
-// goroutines that run at the same instant is the scheduler's, and the library
-// and go-redis draw some pauses from sources that no seed governs: the same
-// seed nearly always gives the same violation, but not always the same log.
+// jump or differ. Sentinel, Cluster, errors that a server answers.
+//
+// A seed governs everything but the order of goroutines that run at the same
+// instant, and the pauses that the library and go-redis draw from sources of
+// their own: after a tie of contenders, and before a command is sent again. A
+// history that does not hang on those goes the same way each time; one that
+// does may take several runs to show its violation again.
 package simulation
 
 import (
