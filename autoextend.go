@@ -29,10 +29,10 @@ import (
 // left of its TTL, so that the work can end, and Extend works as before. With
 // returns an error that matches ErrHoldLimit then.
 //
-// A lock that the program has dropped, together with its contexts, and did not
-// unlock is not extended any more; nor are locks that are still held when the
-// context of [Locker.Shutdown] ends. Holding a lock takes a timer and no
-// goroutine.
+// A lock that the program has dropped and did not unlock is not extended any
+// more once the contexts of [Lock.Context] have ended or were cancelled, which
+// the garbage collector has to notice; nor are locks that are still held when the context of [Locker.Shutdown] ends. Holding
+// a lock takes a timer and no goroutine.
 //
 // It is an error if limit is neither positive nor Forever, and in a call if the
 // TTL less its drift is not more than a third of the TTL.
@@ -66,7 +66,18 @@ func pauseAfter(ttl time.Duration) time.Duration { return max(ttl/20, minPause) 
 
 // extends reports whether the lock is extended automatically.
 func (h *hold) extends() bool {
-	return h.call.limit != 0 && !h.limited && !h.dropped.Load() && !h.locker.halted.Load()
+	return h.call.limit != 0 && !h.limited && !h.locker.halted.Load() && (!h.dropped.Load() || h.inUse())
+}
+
+// inUse reports whether a context of the lock has not ended: somebody may wait
+// for that and have nothing else of the lock.
+func (h *hold) inUse() bool {
+	for _, ended := range h.contexts {
+		if ended() == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // untilDue returns when an automatic extension is to begin.
@@ -87,11 +98,12 @@ func (h *hold) untilLimit(now clock.Time) time.Duration {
 
 // reachLimit stops automatic extension at its limit. It returns the contexts to
 // end.
-func (h *hold) reachLimit(now clock.Time) map[*context.CancelCauseFunc]struct{} {
+func (h *hold) reachLimit(now clock.Time) map[*context.CancelCauseFunc]func() error {
 	if h.untilLimit(now) > 0 {
 		return nil
 	}
 	h.limited = true
+	h.nudge()
 	contexts := h.contexts
 	h.contexts = nil
 	return contexts
@@ -114,7 +126,7 @@ func (h *hold) takeDue(now clock.Time) bool {
 func (h *hold) keep(ctx context.Context) {
 	defer h.locker.fleet.End()
 	h.mu.Lock()
-	c := campaign{hold: h, since: h.lease, rounds: h.grant.NewExtension()}
+	c := campaign{hold: h, since: h.lease}
 	h.mu.Unlock()
 	t, start := h.locker.telemetry, time.Now()
 	ctx, span := t.startLinked(ctx, h.origin, h.resource, c.since.ttl)
@@ -135,8 +147,7 @@ func (h *hold) keep(ctx context.Context) {
 type campaign struct {
 	hold   *hold
 	since  lease // the one to be replaced
-	rounds *round.Extension
-	leases []lease // by round: the one that it is for
+	rounds int
 	last   round.Result
 }
 
@@ -144,9 +155,13 @@ type campaign struct {
 func (c *campaign) run(ctx context.Context) (result string, err error) {
 	h := c.hold
 	for {
-		t, err := h.takeTurn(ctx)
+		t, err := h.takeTurn(ctx, c.rounds, c.last)
 		if err != nil {
 			return "", err
+		}
+		select {
+		case <-t.nudge: // of a lease that is known by now
+		default:
 		}
 		result, err = c.turn(ctx, t.over)
 		<-t.taken
@@ -154,55 +169,98 @@ func (c *campaign) run(ctx context.Context) (result string, err error) {
 			return result, err
 		}
 		pause := time.NewTimer(pauseAfter(c.since.ttl))
+		if !c.wanted() {
+			pause.Stop() // only what is under way can still tell something
+		}
 		select {
 		case <-pause.C:
-		case <-c.rounds.News():
+		case <-h.grant.News():
+		case <-t.nudge:
 		case <-t.over:
 		}
 		pause.Stop()
 	}
 }
 
-// turn makes one round, unless votes of earlier ones have decided meanwhile. The
-// result is empty if there is to be another turn.
+// turn looks at what votes have decided, and makes a round if that is nothing. It
+// makes another one at once if the first is interrupted by news. The result is
+// empty if there is to be another turn.
 func (c *campaign) turn(ctx context.Context, over <-chan struct{}) (result string, err error) {
 	h := c.hold
-	outcome, number := c.rounds.Late()
-	switch {
-	case !c.wanted():
-		return resultGivenUp, nil
-	case outcome == quorum.Unknown:
+	for {
+		select {
+		case <-h.grant.News(): // is looked at now
+		default:
+		}
+		result, err = c.judge(ctx)
+		if result != "" || err != nil || !c.wanted() {
+			return result, err
+		}
 		next, ok := h.tryRenew(c.since.ttl, c.since.drift)
 		if !ok {
 			h.expire(ctx)
 			return "", h.notHeld()
 		}
-		number, c.leases = len(c.leases), append(c.leases, next)
-		c.last = c.rounds.Round(ctx, next.ttl, round.Limits{Timeout: h.call.timeout(next.ttl), Wait: h.left(), Stop: over})
-		outcome = c.last.Outcome
-	}
-	switch outcome {
-	case quorum.Extended:
-		if !h.renew(ctx, c.leases[number]) {
-			return "", h.notHeld()
+		c.rounds++
+		x, res := h.grant.Extend(ctx, next.start, next.ttl, round.Limits{
+			Timeout: h.call.timeout(next.ttl), Wait: h.left(), Stop: over, News: h.grant.News(),
+		})
+		c.last = res
+		switch res.Outcome {
+		case quorum.Extended:
+			return c.succeed(ctx, x, next)
+		case quorum.Lost:
+			return "", h.loseMajority(ctx, c.rounds, res)
+		case quorum.Undecided: // there is news, or the lock is over
+		default:
+			return "", nil
 		}
-		c.rounds.Commit()
-		c.rounds.Arm(ctx)
-		return resultExtended, nil
-	case quorum.Lost:
-		return "", h.loseMajority(ctx, len(c.leases), c.last)
-	case quorum.Released:
-		return "", h.notHeld()
-	default: // unknown, or interrupted
-		return "", nil
 	}
 }
 
-// wanted reports whether there still is a reason to extend: the program may have
-// done it, or dropped the lock, and the limit may have been reached.
+// judge looks at what the votes of all rounds since the last success say, and
+// whether there still is a reason to extend.
+func (c *campaign) judge(ctx context.Context) (result string, err error) {
+	h := c.hold
+	outcome, x := h.grant.Verdict()
+	switch {
+	case outcome == quorum.Lost:
+		return "", h.loseMajority(ctx, c.rounds, c.last)
+	case c.replaced():
+		return resultGivenUp, nil
+	case outcome == quorum.Unknown, !c.wanted():
+		return "", nil
+	}
+	next := lease{x.Start(), x.TTL(), quorum.Drift(x.TTL(), h.locker.config.drift)}
+	if now := h.now(); next.left(now) > c.since.left(now) {
+		return c.succeed(ctx, x, next)
+	}
+	x.Commit() // a majority has it, but not for longer than it is held anyway
+	return "", nil
+}
+
+func (c *campaign) succeed(ctx context.Context, x *round.Extension, next lease) (result string, err error) {
+	if !c.hold.renew(ctx, next) {
+		return "", c.hold.notHeld()
+	}
+	x.Commit()
+	x.Arm(ctx)
+	return resultExtended, nil
+}
+
+// replaced reports whether the program has extended the lock meanwhile.
+func (c *campaign) replaced() bool {
+	h := c.hold
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease != c.since
+}
+
+// wanted reports whether the lock is still to be extended: the program may have
+// dropped it, and the limit may have been reached.
 func (c *campaign) wanted() bool {
 	h := c.hold
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.extends() && h.lease == c.since
+	return h.extends()
 }

@@ -76,6 +76,7 @@ func TestExtendWorksBeyondTheLimitByHand(t *testing.T) {
 		k, held := keep(t, newLocker(t, nodes), 3*time.Second, redlock.WithAutoExtend(5*time.Second))
 		<-held.Done()
 		require.NoError(t, k.Extend(t.Context(), 10*time.Second))
+		synctest.Wait()
 		before := nodes[0].commands()
 		time.Sleep(9 * time.Second)
 		assert.True(t, k.Valid())

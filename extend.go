@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
 )
@@ -22,7 +23,7 @@ import (
 // many nodes that it does not stand on a majority: that is final, and what is
 // left of it is removed in the background. It matches [ErrNoQuorum], and ctx's
 // error too if ctx ended the wait, if the outcome is unknown: the lock is then
-// valid until [Lock.Until], which is not later than before. It matches
+// valid until [Lock.Until], which that did not make later. It matches
 // [ErrUnlocked] after Unlock, and [ErrInvalidArgument] for a ttl that Lock would
 // not take.
 func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
@@ -52,13 +53,15 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 type turn struct {
 	taken chan struct{}
 	over  chan struct{} // closed when the lock ends
+	nudge chan struct{} // holds one: automatic extension has something to look at
 }
 
-// takeTurn waits until no other round of extension of the lock is running.
-func (h *hold) takeTurn(ctx context.Context) (*turn, error) {
+// takeTurn waits until no other round of extension of the lock is running. If ctx
+// ends that, the error tells of the rounds that were made before.
+func (h *hold) takeTurn(ctx context.Context, rounds int, last round.Result) (*turn, error) {
 	h.mu.Lock()
 	if h.turn == nil {
-		h.turn = &turn{taken: make(chan struct{}, 1), over: make(chan struct{})}
+		h.turn = &turn{taken: make(chan struct{}, 1), over: make(chan struct{}), nudge: make(chan struct{}, 1)}
 		if h.over != nil {
 			close(h.turn.over)
 		}
@@ -77,7 +80,7 @@ func (h *hold) takeTurn(ctx context.Context) (*turn, error) {
 		case <-ctx.Done():
 		}
 	}
-	return nil, h.failed(OpExtend, 0, round.Result{}, ended(ctx), ErrNoQuorum)
+	return nil, h.failed(OpExtend, rounds, last, ended(ctx), ErrNoQuorum)
 }
 
 // notHeld returns the error of an Extend that found the lock over.
@@ -108,8 +111,7 @@ func (h *hold) renew(ctx context.Context, next lease) bool {
 	h.mu.Lock()
 	now := h.now()
 	if h.over == nil && h.lease.left(now) > 0 && next.left(now) > 0 {
-		h.lease = next
-		h.reschedule(now)
+		h.replace(next, now)
 		h.mu.Unlock()
 		return true
 	}
@@ -124,8 +126,25 @@ func (h *hold) shorten(next lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if now := h.now(); h.over == nil && next.left(now) < h.lease.left(now) {
-		h.lease = next
-		h.reschedule(now)
+		h.replace(next, now)
+	}
+}
+
+// replace replaces the lease. An automatic extension that is under way has lost
+// its reason.
+func (h *hold) replace(next lease, now clock.Time) {
+	h.lease = next
+	h.reschedule(now)
+	h.nudge()
+}
+
+func (h *hold) nudge() {
+	if h.turn == nil {
+		return
+	}
+	select {
+	case h.turn.nudge <- struct{}{}:
+	default: // nudged already
 	}
 }
 
@@ -153,7 +172,7 @@ func (h *hold) confirm(ctx context.Context) {
 	if !h.confirming.CompareAndSwap(false, true) {
 		return // one that has not begun will see this node too
 	}
-	t, err := h.takeTurn(ctx)
+	t, err := h.takeTurn(ctx, 0, round.Result{})
 	h.confirming.Store(false)
 	if err != nil {
 		return
@@ -163,10 +182,10 @@ func (h *hold) confirm(ctx context.Context) {
 	if left < time.Millisecond {
 		return
 	}
-	rounds := h.grant.NewExtension()
-	switch rounds.Round(ctx, left, round.Limits{Timeout: h.timeout(), Wait: left, Stop: t.over}).Outcome {
+	x, res := h.grant.Extend(ctx, h.now(), left.Truncate(time.Millisecond), round.Limits{Timeout: h.timeout(), Wait: left, Stop: t.over})
+	switch res.Outcome {
 	case quorum.Extended:
-		rounds.Commit()
+		x.Commit()
 	case quorum.Lost:
 		_ = h.loseMajority(ctx, 1, round.Result{})
 	default: // the next extension will tell
@@ -183,13 +202,12 @@ type extension struct {
 
 func (x *extension) run(ctx context.Context) error {
 	h := x.hold
-	rounds := h.grant.NewExtension()
 	for n := 1; ; n++ {
-		t, err := h.takeTurn(ctx)
+		t, err := h.takeTurn(ctx, n-1, x.last)
 		if err != nil {
 			return err
 		}
-		done, err := x.turn(ctx, t.over, n, rounds)
+		done, err := x.turn(ctx, t.over, n)
 		<-t.taken
 		if done {
 			return err
@@ -201,24 +219,25 @@ func (x *extension) run(ctx context.Context) error {
 }
 
 // turn makes one round. It reports whether the call is over.
-func (x *extension) turn(ctx context.Context, over <-chan struct{}, n int, rounds *round.Extension) (done bool, err error) {
+func (x *extension) turn(ctx context.Context, over <-chan struct{}, n int) (done bool, err error) {
 	h := x.hold
 	next, ok := h.tryRenew(x.ttl, x.drift)
 	if !ok {
 		h.expire(ctx)
 		return true, h.notHeld()
 	}
-	x.last = rounds.Round(ctx, x.ttl, round.Limits{Timeout: h.call.timeout(x.ttl), Wait: h.left(), Stop: over})
-	switch x.last.Outcome {
+	r, res := h.grant.Extend(ctx, next.start, x.ttl, round.Limits{Timeout: h.call.timeout(x.ttl), Wait: h.left(), Stop: over})
+	x.last = res
+	switch res.Outcome {
 	case quorum.Extended:
 		if !h.renew(ctx, next) {
 			return true, h.notHeld()
 		}
-		rounds.Commit()
-		rounds.Arm(ctx)
+		r.Commit()
+		r.Arm(ctx)
 		return true, nil
 	case quorum.Lost:
-		return true, h.loseMajority(ctx, n, x.last)
+		return true, h.loseMajority(ctx, n, res)
 	case quorum.Released:
 		return true, h.notHeld()
 	default: // unknown, or interrupted

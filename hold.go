@@ -37,12 +37,12 @@ type hold struct {
 	over      error  // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
 	detail    string // more about that
 	endedAt   clock.Time
-	contexts  map[*context.CancelCauseFunc]struct{}
-	turn      *turn     // made by the first extension
-	latest    time.Time // until when keys may last by the extensions that were sent
-	cleared   bool      // its value was removed when it had expired
-	asked     bool      // Unlock was called
-	tooLate   bool      // for the first time when nothing would have been left anyway
+	contexts  map[*context.CancelCauseFunc]func() error // what ends each, and tells if it has ended
+	turn      *turn                                     // made by the first extension
+	latest    time.Time                                 // until when keys may last by the extensions that were sent
+	cleared   bool                                      // its value was removed when it had expired
+	asked     bool                                      // Unlock was called
+	tooLate   bool                                      // for the first time when nothing would have been left anyway
 
 	confirming atomic.Bool // a confirm waits for its turn
 }
@@ -159,7 +159,7 @@ func (h *hold) end(ctx context.Context, kind error, detail string, release func(
 
 // cancel ends contexts that have been taken off the lock, which is over or has
 // reached its limit.
-func (h *hold) cancel(contexts map[*context.CancelCauseFunc]struct{}) {
+func (h *hold) cancel(contexts map[*context.CancelCauseFunc]func() error) {
 	for cancel := range contexts {
 		(*cancel)(h.ended())
 	}
@@ -218,18 +218,18 @@ func (h *hold) whyEnded() *LockError {
 	return e
 }
 
-// watch has cancel called when the lock is not to be relied on any more. If
-// that is so already, watch returns why.
-func (h *hold) watch(cancel *context.CancelCauseFunc) error {
+// watch has cancel called, which ends ctx, when the lock is not to be relied on
+// any more. If that is so already, watch returns why.
+func (h *hold) watch(ctx context.Context, cancel *context.CancelCauseFunc) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if over := h.whyEnded(); over != nil {
 		return over
 	}
 	if h.contexts == nil {
-		h.contexts = make(map[*context.CancelCauseFunc]struct{})
+		h.contexts = make(map[*context.CancelCauseFunc]func() error)
 	}
-	h.contexts[cancel] = struct{}{}
+	h.contexts[cancel] = ctx.Err
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 // concurrent use. A nil or zero Lock is one that has been unlocked. It need not
 // be unlocked: then it ends by itself after its TTL, and nothing of it is left.
 // One that is extended automatically ends so once the program has dropped it
-// and its contexts.
+// and the contexts taken from it have ended.
 type Lock struct {
 	hold *hold // nil in a zero Lock
 }
@@ -79,7 +79,8 @@ func unlockedZero(op string) error { return &LockError{Op: op, kinds: []error{Er
 // the parent's, because an extension moves the lock's.
 //
 // The returned function releases what belongs to the context earlier than the
-// end of the lock does; call it when the work is done. If parent is nil the
+// end of the lock does; call it when the work is done. Until then automatic
+// extension takes the lock for one in use. If parent is nil the
 // context has ended with an error that matches [ErrInvalidArgument].
 func (k *Lock) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	var bad error
@@ -92,20 +93,17 @@ func (k *Lock) Context(parent context.Context) (context.Context, context.CancelF
 	case k.zero():
 		bad = unlockedZero(OpHold)
 	default:
-		bad = k.hold.watch(&cancel)
+		bad = k.hold.watch(ctx, &cancel)
 	}
 	if bad != nil {
 		cancel(bad)
 		return ctx, func() {}
 	}
-	// A lock whose context is in use has not been dropped.
-	return context.WithValue(ctx, handleKey{}, k), func() {
+	return ctx, func() {
 		k.hold.unwatch(&cancel)
 		cancel(nil)
 	}
 }
-
-type handleKey struct{}
 
 // Unlock releases the lock on every node, whatever the clock says, and waits
 // for the outcome until ctx ends, at most for the node timeout. The lock is over

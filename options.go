@@ -218,7 +218,8 @@ func WithNodeTimeout(d time.Duration) LockOption {
 // of those that come after the call has returned. A node that refuses because
 // somebody else has the lock has not failed. The function is called
 // concurrently and must not block: node calls wait for it. ctx has the values
-// of the caller's context and is never done. It is an error if handler is nil.
+// of the caller's context, or none where nobody calls, as in automatic extension,
+// and is never done. It is an error if handler is nil.
 func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Option {
 	return optionFunc(func(c *config) error {
 		if handler == nil {

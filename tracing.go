@@ -109,7 +109,7 @@ func newTelemetry(tp trace.TracerProvider, mp metric.MeterProvider, extra func(s
 	m := instruments{meter: mp.Meter(ScopeName, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL))}
 	t.lockDuration = m.histogram("redlock.lock.duration", "Duration of Lock and TryLock: all attempts and the pauses between them.", durationBuckets)
 	t.holdDuration = m.histogram("redlock.hold.duration", "How long locks were held, by how that ended.", holdBuckets)
-	t.extendDuration = m.histogram("redlock.extend.duration", "Duration of Extend.", durationBuckets)
+	t.extendDuration = m.histogram("redlock.extend.duration", "Duration of Extend, and of automatic extensions with their repeats.", durationBuckets)
 	t.unlockDuration = m.histogram("redlock.unlock.duration", "Duration of Unlock.", durationBuckets)
 	t.attempts = m.counter("redlock.lock.attempts", "{attempt}", "Attempts to acquire a lock, by outcome.")
 	t.losses = m.counter("redlock.lock.losses", "{loss}", "Locks that expired or were found gone before they were released.")

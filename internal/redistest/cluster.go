@@ -139,18 +139,25 @@ func (c *Cluster) Owner(key string) int {
 	c.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
 	defer cancel()
-	slot := c.slot(ctx, key)
-	ranges, err := c.nodes[0].ClusterSlots(ctx).Result() //nolint:staticcheck // servers before Redis 7.0 have no CLUSTER SHARDS
+	owner, err := c.ownerBy(ctx, c.nodes[0], c.slot(ctx, key))
 	c.check(err)
+	return owner
+}
+
+// ownerBy returns which server a slot belongs to, as one of them knows it.
+func (c *Cluster) ownerBy(ctx context.Context, node *redis.Client, slot int) (int, error) {
+	ranges, err := node.ClusterSlots(ctx).Result() //nolint:staticcheck // servers before Redis 7.0 have no CLUSTER SHARDS
+	if err != nil {
+		return 0, err
+	}
 	for _, r := range ranges {
 		for i, id := range c.ids {
 			if r.Start <= slot && slot <= r.End && r.Nodes[0].ID == id {
-				return i
+				return i, nil
 			}
 		}
 	}
-	c.check(fmt.Errorf("nobody has slot %d", slot))
-	return 0
+	return 0, fmt.Errorf("nobody has slot %d", slot)
 }
 
 // BeginMove begins to move the slot of key to another server. Until [Cluster.EndMove],
@@ -182,7 +189,9 @@ func (c *Cluster) MoveKeys(key string, to int) int {
 	return len(keys)
 }
 
-// EndMove gives the slot of key to the new server, and returns when all know it.
+// EndMove gives the slot of key to the new server, and returns when all know it,
+// and have the same epoch: another move before that could make two servers
+// claim their slots under one epoch, and the Cluster take one claim back.
 func (c *Cluster) EndMove(key string, to int) {
 	c.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
@@ -192,6 +201,34 @@ func (c *Cluster) EndMove(key string, to int) {
 	for _, node := range c.nodes {
 		c.check(node.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to]).Err())
 	}
+	c.check(await(ctx, func() error { return c.agrees(ctx, slot, to) }))
+}
+
+// agrees returns nil if all servers have the same epoch, and the same owner for
+// a slot.
+func (c *Cluster) agrees(ctx context.Context, slot, owner int) error {
+	first := ""
+	for i, node := range c.nodes {
+		info, err := node.ClusterInfo(ctx).Result()
+		if err != nil {
+			return err
+		}
+		_, rest, _ := strings.Cut(info, "cluster_current_epoch:")
+		epoch, _, _ := strings.Cut(rest, "\r\n")
+		if i == 0 {
+			first = epoch
+		}
+		if epoch != first {
+			return fmt.Errorf("server %d has epoch %s, server 0 %s", i, epoch, first)
+		}
+		switch got, err := c.ownerBy(ctx, node, slot); {
+		case err != nil:
+			return err
+		case got != owner:
+			return fmt.Errorf("server %d takes %d for the owner of slot %d", i, got, slot)
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) slot(ctx context.Context, key string) int {

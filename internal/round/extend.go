@@ -2,87 +2,63 @@ package round
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/script"
 )
 
-// An Extension is one call to extend a grant. Its rounds add up what they
-// learn, also from votes that come after a round was given up. Its methods are
-// for one goroutine.
+// An Extension is one round that makes a grant last. What its votes say is noted
+// in the grant whenever they come, so that rounds add up what they learn: a node
+// that has agreed lasts at least as long as that round asked, and one where the
+// value is gone does not get it back before an extension has succeeded.
 type Extension struct {
-	grant  *Grant
-	news   chan struct{} // holds one: votes that came late decide something
-	rounds int
-	last   *extension // the last round, or the one that votes have decided late
+	grant   *Grant
+	ttl     time.Duration
+	timeout time.Duration
+	start   clock.Time
+	after   int    // successes before it
+	fresh   []bool // by node: it was known to have the value, and did not count
 
 	// Under Grant.mu.
-	after  int        // successes of all calls that had been when the first round began
-	gone   []bool     // by node: the value is away there, said in any round
-	empty  []bool     // by node: nothing was there, and the value was not sent again
-	late   *extension // the latest round that a majority agreed to after it was given up
-	arming *extension // the success after which nodes that are empty get the value again
+	live      bool // somebody waits for its votes
+	gone      int  // nodes that it knows the value to be away from
+	committed bool // it was a success
 }
 
-// An extension is one round of an Extension. What its votes say is noted here
-// whenever they come; all of it is under Grant.mu but what never changes.
-type extension struct {
-	call      *Extension
-	number    int
-	after     int // Extension.after
-	ttl       time.Duration
-	timeout   time.Duration
-	start     time.Time
-	nodes     []extensionNode
-	committed bool // the round was a success
-	given     bool // the round was given up
-}
+// Start returns when the round began.
+func (x *Extension) Start() clock.Time { return x.start }
 
-// An extensionNode is what one node has to do with one round.
-type extensionNode struct {
-	mine   bool // the value was there
-	counts bool // and was known to have been there since the last success
-	fresh  bool // it was known to have the value when the round began, and did not count
-}
+// TTL returns for how long from Start the round asked the nodes to keep the value.
+func (x *Extension) TTL() time.Duration { return x.ttl }
 
-// NewExtension begins a call to extend the grant.
-func (g *Grant) NewExtension() *Extension {
+func (x *Extension) end() time.Time { return x.start.Add(x.ttl) }
+
+// Extend asks the nodes once to make the value last until ttl after start, which
+// is now. The outcome is Extended, Lost, Unknown, Undecided, or Released if the
+// grant has been.
+func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration, l Limits) (*Extension, Result) {
 	n := g.fleet.Size()
-	said := make([]bool, 2*n)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return &Extension{grant: g, news: make(chan struct{}, 1), after: g.successes, gone: said[:n:n], empty: said[n:]}
-}
-
-// Round asks the nodes once to make the value last at least ttl. Its outcome is
-// Extended, Lost, Unknown, Undecided, or Released if the grant has been.
-func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Result {
-	g := e.grant
-	n := g.fleet.Size()
-	x := &extension{
-		call: e, number: e.rounds, ttl: ttl, timeout: l.Timeout, start: time.Now(), nodes: make([]extensionNode, n),
-	}
-	e.last = x
-	e.rounds++
+	x := &Extension{grant: g, ttl: ttl, timeout: l.Timeout, start: start, fresh: make([]bool, n)}
 	g.mu.Lock()
 	if g.release.begun {
 		g.mu.Unlock()
-		return Result{Outcome: quorum.Released}
+		return x, Result{Outcome: quorum.Released}
 	}
-	e.refresh()
-	x.after = e.after
-	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !e.gone[node] })
-	for i := range x.nodes {
-		x.nodes[i].fresh = g.nodes[i].fresh
+	x.after, x.live, x.gone = g.successes, true, g.gone()
+	tally := quorum.Extend{Nodes: n, Gone: x.gone}
+	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !g.nodes[node].gone })
+	for i := range x.fresh {
+		x.fresh[i] = g.nodes[i].fresh
 	}
-	tally := quorum.Extend{Nodes: n, Gone: count(e.gone)}
 	g.mu.Unlock()
 	r := g.fleet.newRound(OpExtend, places, l)
 	c := g.call(OpExtend, script.Extend, ttl)
 	g.send(ctx, &c, places, func(node int, v vote) {
-		x.note(ctx, node, v.kind)
+		x.note(ctx, node, v)
 		r.file(node, v)
 	})
 
@@ -97,153 +73,177 @@ func (e *Extension) Round(ctx context.Context, ttl time.Duration, l Limits) Resu
 		default: // does not count
 		}
 	}, func(waiting, _ int) quorum.Outcome { return tally.Outcome(waiting) })
-	if outcome == quorum.Unknown {
+	if outcome == quorum.Unknown || outcome == quorum.Undecided {
 		x.giveUp()
 	}
-	return r.result(outcome, tally.Held, tally.Gone)
+	return x, r.result(outcome, tally.Held, tally.Gone)
 }
 
-// refresh forgets what nodes said before another call succeeded: they may have
-// been given the value again.
-func (e *Extension) refresh() {
-	if successes := e.grant.successes; e.after != successes {
-		e.after, e.late = successes, nil
-		clear(e.gone)
-		clear(e.empty)
+// giveUp notes that nobody waits for the votes of the round any more.
+func (x *Extension) giveUp() {
+	g := x.grant
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	x.live = false
+	if g.news(x) {
+		g.tell()
 	}
 }
 
 // note takes note of what a node said.
-func (x *extension) note(ctx context.Context, node int, k kind) {
-	e, g := x.call, x.call.grant
+func (x *Extension) note(ctx context.Context, node int, v vote) {
+	g := x.grant
 	g.mu.Lock()
-	n, in, fresh := &g.nodes[node], &x.nodes[node], false
-	switch k {
+	n, fresh := &g.nodes[node], false
+	switch v.kind {
 	case extended:
-		in.mine, in.counts = true, n.held
-		switch {
-		case !x.committed || n.held:
-		case in.fresh:
-			// It had the value before the round and has it after its success.
-			n.held, n.fresh = true, false
-		default:
-			fresh = true // nobody knows since when
-		}
+		fresh = x.agree(node, n)
 	case gone, taken:
-		e.gone[node], e.empty[node] = true, k == gone
-		n.held, n.fresh = false, false
+		x.gone++
+		*n = grantNode{gone: true, empty: v.kind == gone, release: n.release}
 	default: // tells nothing
 	}
-	x.review()
-	success, again := e.arming, e.arming != nil && e.empty[node]
+	// A round after the last success has to succeed first.
+	success, again := g.arming, g.arming != nil && n.empty && x.after < g.successes
+	if v.slow || g.news(x) {
+		g.tell()
+	}
 	g.mu.Unlock()
-	if k == extended {
-		g.overdue(x.start)
+	if v.kind == extended {
+		g.overdue(x.start.Add(0))
 	}
 	switch {
 	case again:
-		success.arm(ctx)
+		success.arm(ctx, func(i int) bool { return i == node })
 	case fresh:
 		g.refresh(ctx, node)
 	}
 }
 
-// giveUp notes that nobody waits for the votes of the round any more.
-func (x *extension) giveUp() {
-	g := x.call.grant
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	x.given = true
-	x.review()
-}
-
-// review tells if the votes of a round that was given up decide something.
-func (x *extension) review() {
-	e, g := x.call, x.call.grant
-	if !x.given || x.after != g.successes {
-		return
-	}
-	held := 0
-	for i := range x.nodes {
-		if x.nodes[i].counts && g.nodes[i].held {
-			held++
+// agree takes note that a node has the value and keeps it until the end of the
+// round. It reports whether nobody knows since when.
+func (x *Extension) agree(node int, n *grantNode) (fresh bool) {
+	switch {
+	case x.after == x.grant.successes:
+		n.mine = true
+		if n.agreed == nil || n.agreed.end().Before(x.end()) {
+			n.agreed = x
 		}
-	}
-	if held >= g.fleet.Quorum() && (e.late == nil || e.late.number < x.number) {
-		e.late = x
-	}
-	if e.verdict() != quorum.Unknown {
-		select {
-		case e.news <- struct{}{}:
-		default: // told already
-		}
-	}
-}
-
-func (e *Extension) verdict() quorum.Outcome {
-	switch n := e.grant.fleet.Size(); {
-	case e.after != e.grant.successes:
-		return quorum.Unknown
-	case e.late != nil:
-		return quorum.Extended
-	case count(e.gone) > quorum.Spare(n):
-		return quorum.Lost
+	case !x.committed || n.held:
+	case x.fresh[node]:
+		// It had the value before the round and has it after its success.
+		n.held, n.fresh = true, false
 	default:
-		return quorum.Unknown
+		return true
+	}
+	return false
+}
+
+// gone returns on how many nodes the value is known to be away.
+func (g *Grant) gone() int {
+	gone := 0
+	for i := range g.nodes {
+		if g.nodes[i].gone {
+			gone++
+		}
+	}
+	return gone
+}
+
+// agreed returns the round to whose end a majority keeps the value by what the
+// nodes have said since the last success, or nil. They may have said so to
+// different rounds.
+func (g *Grant) agreed() *Extension {
+	var rounds []*Extension
+	for i := range g.nodes {
+		if n := &g.nodes[i]; n.held && n.agreed != nil {
+			rounds = append(rounds, n.agreed)
+		}
+	}
+	majority := g.fleet.Quorum()
+	if len(rounds) < majority {
+		return nil
+	}
+	slices.SortFunc(rounds, func(a, b *Extension) int { return b.end().Compare(a.end()) })
+	return rounds[majority-1]
+}
+
+// news reports whether the votes of several rounds together, or of x that nobody
+// waits for, have decided something.
+func (g *Grant) news(x *Extension) bool {
+	if x.after != g.successes {
+		return false
+	}
+	if gone := g.gone(); gone > quorum.Spare(len(g.nodes)) && (!x.live || gone != x.gone) {
+		return true
+	}
+	agreed := g.agreed()
+	return agreed != nil && (!x.live || agreed != x)
+}
+
+func (g *Grant) tell() {
+	select {
+	case g.told <- struct{}{}:
+	default: // told already
 	}
 }
 
-// News returns a channel that tells, once, when Late may have a verdict.
-func (e *Extension) News() <-chan struct{} { return e.news }
+// News returns a channel that tells when there may be a verdict, or when a node
+// has answered that had not for long. It is for one reader.
+func (g *Grant) News() <-chan struct{} { return g.told }
 
-// Late returns what votes have decided that came after their rounds were given
-// up: Extended, and the number of the round counted from 0, or Lost, or
-// Unknown. Commit and Arm are for that round then.
-func (e *Extension) Late() (outcome quorum.Outcome, round int) {
-	g := e.grant
+// Verdict returns what the votes of all rounds since the last success say, late
+// ones too: Extended and the round to whose end a majority keeps the value, or
+// Lost, or Unknown.
+func (g *Grant) Verdict() (quorum.Outcome, *Extension) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	outcome = e.verdict()
-	if outcome == quorum.Extended {
-		e.last, e.late = e.late, nil
-		return outcome, e.last.number
+	if g.gone() > quorum.Spare(len(g.nodes)) {
+		return quorum.Lost, nil
 	}
-	return outcome, 0
+	if x := g.agreed(); x != nil {
+		return quorum.Extended, x
+	}
+	return quorum.Unknown, nil
 }
 
-// Commit takes note that the last round was a success: nodes that had the value
-// in it count from now on.
-func (e *Extension) Commit() {
-	x, g := e.last, e.grant
+// Commit takes note that a round was a success: nodes that have the value by what
+// they said count from now on.
+func (x *Extension) Commit() {
+	g := x.grant
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	x.committed = true
 	g.successes++
-	for i := range x.nodes {
-		if x.nodes[i].mine {
-			g.nodes[i].held, g.nodes[i].fresh = true, false
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		if n.mine {
+			n.held, n.fresh = true, false
 		}
+		n.mine, n.agreed = false, nil
+		n.gone = false // is asked again, as it may be given the value
 	}
 }
 
 // Arm gives the value, in the background, to the nodes that have said that it
 // is gone, or are going to say so. It is for after a success only. The nodes do
 // not count until another extension has succeeded beside them.
-func (e *Extension) Arm(ctx context.Context) {
-	x, g := e.last, e.grant
+func (x *Extension) Arm(ctx context.Context) {
+	g := x.grant
 	g.mu.Lock()
-	e.arming = x
-	empty := count(e.empty) > 0
+	g.arming = x
+	empty := slices.ContainsFunc(g.nodes, func(n grantNode) bool { return n.empty })
 	g.mu.Unlock()
 	if empty {
-		x.arm(ctx)
+		x.arm(ctx, func(int) bool { return true })
 	}
 }
 
-// arm sends the value to the nodes that have said it is gone, once.
-func (x *extension) arm(ctx context.Context) {
-	e, g := x.call, x.call.grant
-	left := (x.ttl - time.Since(x.start)).Truncate(time.Millisecond)
+// arm sends the value, once, to those of the wanted nodes that have said it is
+// gone.
+func (x *Extension) arm(ctx context.Context, wanted func(node int) bool) {
+	g := x.grant
+	left := time.Until(x.end()).Truncate(time.Millisecond)
 	if left < time.Millisecond {
 		return
 	}
@@ -252,11 +252,15 @@ func (x *extension) arm(ctx context.Context) {
 		g.mu.Unlock()
 		return
 	}
-	places := g.train.Take(lane.Follow, x.timeout, func(node int) bool { return e.empty[node] })
-	clear(e.empty)
+	places := g.train.Take(lane.Follow, x.timeout, func(node int) bool { return g.nodes[node].empty && wanted(node) })
+	for i := range g.nodes {
+		if places[i].Taken() {
+			g.nodes[i].empty, g.nodes[i].gone = false, false
+		}
+	}
 	g.mu.Unlock()
 	c := g.call(OpAcquire, script.Acquire, left)
-	c.until = x.start.Add(x.ttl)
+	c.until = x.end()
 	sent := time.Now()
 	g.send(ctx, &c, places, func(node int, v vote) {
 		if v.kind == granted {
@@ -264,14 +268,4 @@ func (x *extension) arm(ctx context.Context) {
 			g.refresh(ctx, node)
 		}
 	})
-}
-
-func count(set []bool) int {
-	n := 0
-	for _, in := range set {
-		if in {
-			n++
-		}
-	}
-	return n
 }

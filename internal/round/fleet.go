@@ -124,6 +124,7 @@ type vote struct {
 	left time.Duration // of a refusal: how long the holder's key lasts; negative if it has no expiry
 	err  error         // of a failure
 	late bool          // of a release: an earlier copy of it may have been applied
+	slow bool          // it came after the node timeout
 }
 
 type kind uint8
@@ -213,15 +214,16 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 		reply, err = f.call(ctx, c, node)
 	}
 	answered = f.note(node, c, err)
-	if answered && time.Since(sent) > p.Timeout() {
+	slow := time.Since(sent) > p.Timeout()
+	if answered && slow {
 		f.hooks.Late(ctx, node)
 	}
-	in := vote{late: again}
+	in := vote{late: again, slow: slow}
 	if err == nil {
 		err = in.read(c.op, reply)
 	}
 	if err != nil {
-		in = vote{kind: failed, err: c.redact(err)}
+		in = vote{kind: failed, err: c.redact(err), slow: slow}
 		*v = in
 		f.hooks.Failed(ctx, Failure{node, c.op, in.err})
 		return

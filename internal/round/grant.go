@@ -30,6 +30,8 @@ type Grant struct {
 	release release
 	// successes is how many extensions have succeeded.
 	successes int
+	arming    *Extension // the last one after which empty nodes get the value again
+	told      chan struct{}
 	fresh     func(ctx context.Context)
 	missed    context.Context //nolint:containedctx // of a grant that came before OnFresh
 	late      bool
@@ -45,7 +47,15 @@ type grantNode struct {
 	held bool
 	// fresh says that the node has answered that it has the value, too late to
 	// count.
-	fresh   bool
+	fresh bool
+	// mine says that the node has had the value in a round since the last
+	// success, and agreed is the one of them that it keeps it longest for.
+	mine   bool
+	agreed *Extension
+	// gone says that the node has not got the value, and was not given it again;
+	// empty, that nothing was there and it is to be.
+	gone, empty bool
+
 	release releaseNode
 }
 
@@ -53,6 +63,7 @@ func newGrant(f *Fleet, resource, value string) *Grant {
 	g := &Grant{
 		fleet: f, value: value, boxed: value, keys: [1]any{resource},
 		train: f.lanes.NewTrain(resource), nodes: make([]grantNode, f.Size()),
+		told: make(chan struct{}, 1),
 	}
 	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Args(g.keys[:], g.boxed), once: true}
 	return g
@@ -130,6 +141,7 @@ func (g *Grant) OnFresh(f func(ctx context.Context)) {
 	g.mu.Lock()
 	g.fresh = f
 	missed := g.missed
+	g.missed = nil
 	g.mu.Unlock()
 	if missed != nil {
 		g.background(func() { f(missed) })

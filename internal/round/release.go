@@ -30,6 +30,7 @@ type Wave struct {
 	grant   *Grant
 	decided chan struct{} // closed when outcome is set
 	outcome quorum.Outcome
+	tally   quorum.Release // when it was decided
 	timeout time.Duration
 	begun   time.Time
 }
@@ -101,16 +102,16 @@ func (g *Grant) settle() {
 			waiting++
 		}
 	}
-	tally := g.tally()
-	g.release.decide(tally.Outcome(waiting))
+	g.release.decide(g.tally(), waiting)
 }
 
-// decide ends the wave with an outcome, unless that is Undecided.
-func (r *release) decide(o quorum.Outcome) {
+// decide ends the wave if the votes decide its outcome.
+func (r *release) decide(tally quorum.Release, waiting int) {
+	o := tally.Outcome(waiting)
 	if r.wave.outcome != quorum.Undecided || o == quorum.Undecided {
 		return
 	}
-	r.wave.outcome = o
+	r.wave.outcome, r.wave.tally = o, tally
 	if o != quorum.Unanswered {
 		r.final = o
 	}
@@ -152,8 +153,7 @@ func (w *Wave) giveUp() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.release.wave == w {
-		tally := g.tally()
-		g.release.decide(tally.Outcome(0))
+		g.release.decide(g.tally(), 0)
 	}
 }
 
@@ -161,7 +161,10 @@ func (w *Wave) result() Result {
 	g := w.grant
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	tally := g.tally()
+	tally := w.tally
+	if w.outcome == quorum.Undecided {
+		tally = g.tally()
+	}
 	res := Result{Outcome: w.outcome, Agreed: tally.Removed, Refused: tally.NotOurs}
 	for i := range g.nodes {
 		switch n := &g.nodes[i].release; {

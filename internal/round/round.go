@@ -16,15 +16,16 @@ type Limits struct {
 	Timeout time.Duration
 	// Wait bounds the wait further; the round ends after the shorter of both.
 	Wait time.Duration
-	// Stop ends the wait when it is closed. It may be nil.
-	Stop <-chan struct{}
+	// Stop ends the wait when it is closed, and News when it tells something. They
+	// may be nil.
+	Stop, News <-chan struct{}
 }
 
 func (l *Limits) wait() time.Duration { return min(l.Timeout, l.Wait) }
 
 // A Result is what came of a round.
 type Result struct {
-	// Outcome is Undecided if ctx or Stop ended the wait.
+	// Outcome is Undecided if ctx, Stop or News ended the wait.
 	Outcome quorum.Outcome
 	// Agreed is how many nodes voted yes before the outcome was decided.
 	Agreed int
@@ -111,6 +112,8 @@ func (r *round) await(ctx context.Context, count func(node int, v vote), outcome
 		case <-ctx.Done():
 			return quorum.Undecided
 		case <-r.limits.Stop:
+			return quorum.Undecided
+		case <-r.limits.News:
 			return quorum.Undecided
 		}
 	}
