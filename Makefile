@@ -58,7 +58,7 @@ soak: ## Run SEEDS (10000) histories of the simulation, beginning with the seed 
 	go test -count=1 -timeout 0 -v -run '^TestHistories$$' ./internal/simulation -from $(FROM) -seeds $(SEEDS)
 
 .PHONY: mutants
-mutants: ## Show that the simulation finds seven mistakes put into the library, and by which seed
+mutants: ## Show that the simulation finds mistakes that are put into the library, and by which seed
 	go test -count=1 -timeout 0 -v -run '^TestEveryMutantIsFound$$' ./internal/simulation -mutants .
 
 .PHONY: interop

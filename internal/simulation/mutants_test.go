@@ -50,6 +50,12 @@ var mutants = []mutant{
 	{"decision at half instead of a majority", []edit{
 		{"internal/quorum/quorum.go", "return nodes/2 + 1", "return (nodes + 1) / 2"},
 	}},
+	{"no automatic extension", []edit{
+		{"autoextend.go", "return h.call.limit != 0 &&", "return false &&"},
+	}},
+	{"a goroutine left behind by Unlock", []edit{
+		{"lock.go", "	release := func() {", "	go func() { <-make(chan int) }()\n	release := func() {"},
+	}},
 }
 
 // mutantSeeds is how many histories a mutant may survive.
