@@ -81,9 +81,10 @@ func (w *world) keep(h *hold, d time.Duration) {
 // resource, the next one waits for it: until the client gives the connection
 // up that hangs, at most one dial and one read, and repeats it, after a pause of
 // half a second at most. Then it takes an attempt, within a node timeout of at
-// most a second, and a pause before it.
+// most a second, and a pause before it; a few more where nodes have restarted,
+// as go-redis finds out about each connection that this has ended when it uses it.
 func (w *world) bound(pause time.Duration) time.Duration {
-	const dial, read, backoff, attempt = 5 * sec, 5 * sec, 512 * ms, sec
+	const dial, read, backoff, attempt, attempts = 5 * sec, 5 * sec, 512 * ms, sec, 4
 	flight := max(time.Until(w.lastStep), time.Until(w.kept), 0)
-	return flight + w.longestKey() + dial + read + backoff + 2*(attempt+pause)
+	return flight + w.longestKey() + dial + read + backoff + attempts*(attempt+pause)
 }
