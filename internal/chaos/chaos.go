@@ -37,6 +37,7 @@ const (
 	drought = 20 * time.Second
 
 	patience = 2 * time.Minute // for states that must come; a busy machine is slow
+	logged   = time.Minute     // what is printed of a run that fails: it ends with the failure
 )
 
 // resources are what all processes contend for.

@@ -47,6 +47,7 @@ type section struct {
 	ctx     context.Context //nolint:containedctx // the section lasts as long
 	lease   lease
 	from    time.Time
+	asked   time.Time // the end that the last extension asked for
 	closed  bool
 	unwatch func() bool
 }
@@ -157,6 +158,24 @@ func (s *section) touch() bool {
 	return true
 }
 
+// extending notes that the lock is about to be extended.
+func (s *section) extending(ttl time.Duration) {
+	s.counter.mu.Lock()
+	defer s.counter.mu.Unlock()
+	s.asked = time.Now().Add(ttl)
+}
+
+// promised returns until when the lock had to last: an extension to an earlier
+// end holds at once, even if that has passed when it comes about. The caller
+// holds mu.
+func (s *section) promised() time.Time {
+	until := s.lease.Until()
+	if !s.asked.IsZero() && s.asked.Before(until) {
+		return s.asked
+	}
+	return until
+}
+
 // leave ends the section. It is called before Unlock, and when the context has
 // ended.
 func (s *section) leave() {
@@ -178,7 +197,7 @@ func (s *section) leave() {
 		why = cause.Error()
 	case errors.Is(cause, redlock.ErrLockLost):
 		c.figures.lasted(s.who, now.Sub(until))
-		c.figures.told(s.who, cause, until.Sub(now))
+		c.figures.told(s.who, cause, s.promised().Sub(now))
 		why = cause.Error()
 	default:
 		why = cause.Error()
@@ -237,6 +256,9 @@ func (c *counter) log(t *testing.T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, i := range c.past {
+		if time.Since(i.to) > logged {
+			continue
+		}
 		t.Logf("%9.3f to %9.3f  %q  %s: %s",
 			c.figures.at(i.from).Seconds(), c.figures.at(i.to).Seconds(), c.resource, i.who, i.why)
 	}

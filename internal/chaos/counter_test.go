@@ -154,6 +154,19 @@ func TestALossBeforeItsTimeIsFound(t *testing.T) {
 	})
 }
 
+func TestALossAtTheEndThatAnExtensionAskedForIsNotBeforeItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newLoneCounter()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		a := c.enter(ctx, aSecond(), 1, "")
+		a.extending(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
+		cancel(redlock.ErrLockLost)
+		synctest.Wait()
+		require.Empty(t, c.figures.violations())
+	})
+}
+
 func TestIntervalsThatIntersectAreFound(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()

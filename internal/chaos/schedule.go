@@ -136,13 +136,16 @@ func (e *episode) String() string {
 	return e.fault.name + ", " + where
 }
 
-// log prints all episodes.
+// log prints the last episodes.
 func (s *schedule) log(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.world.figures
 	for _, e := range s.past {
+		if time.Since(e.ended) > logged {
+			continue
+		}
 		t.Logf("%9.3f to %9.3f  %v", f.at(e.begun).Seconds(), f.at(e.ended).Seconds(), e)
 	}
 }

@@ -124,11 +124,7 @@ func byHand(ctx context.Context, w *worker, name string) error {
 	if s := w.counter.enter(held, lock, w.id, name); s != nil {
 		for range w.random.IntN(5) {
 			w.increment(held, s, w.between(0, 2*minTTL))
-			err := lock.Extend(held, w.ttl())
-			if ctx.Err() == nil {
-				w.figures.failed("Extend:", err)
-			}
-			if err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
+			if !w.extend(held, s, lock) {
 				break
 			}
 		}
@@ -137,6 +133,15 @@ func byHand(ctx context.Context, w *worker, name string) error {
 	}
 	w.released(name, lock, lock.Unlock(context.WithoutCancel(ctx)))
 	return nil
+}
+
+// extend reports whether there is still a lock after it.
+func (w *worker) extend(ctx context.Context, s *section, lock *redlock.Lock) bool {
+	ttl := w.ttl()
+	s.extending(ttl)
+	err := lock.Extend(ctx, ttl)
+	w.figures.failed("Extend:", err)
+	return err == nil || errors.Is(err, redlock.ErrNoQuorum)
 }
 
 // cancelled is any other use whose context is cancelled while it waits, works,

@@ -166,7 +166,7 @@ func (w *world) keys(t *testing.T) int {
 	return n
 }
 
-// log prints all sections.
+// log prints the last sections.
 func (w *world) log(t *testing.T) {
 	t.Helper()
 	for _, c := range w.counters {
