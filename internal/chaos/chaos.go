@@ -34,7 +34,7 @@ const (
 	// drought is how long a resource may go without a grant in addition to the
 	// longest fault: until keys that nobody could remove have run out and
 	// clients with default options have given up connections that went silent.
-	drought = 20 * time.Second
+	drought = 10 * time.Second
 
 	patience = 2 * time.Minute // for states that must come; a busy machine is slow
 	logged   = time.Minute     // what is printed of a run that fails: it ends with the failure

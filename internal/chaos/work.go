@@ -135,13 +135,13 @@ func byHand(ctx context.Context, w *worker, name string) error {
 	return nil
 }
 
-// extend reports whether there is still a lock after it.
+// extend reports whether there is anything left to extend after it.
 func (w *worker) extend(ctx context.Context, s *section, lock *redlock.Lock) bool {
 	ttl := w.ttl()
 	s.extending(ttl)
 	err := lock.Extend(ctx, ttl)
 	w.figures.failed("Extend:", err)
-	return err == nil || errors.Is(err, redlock.ErrNoQuorum)
+	return ctx.Err() == nil && (err == nil || errors.Is(err, redlock.ErrNoQuorum))
 }
 
 // cancelled is any other use whose context is cancelled while it waits, works,
