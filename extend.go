@@ -226,7 +226,9 @@ func (x *extension) turn(ctx context.Context, over <-chan struct{}, n int) (done
 		h.expire(ctx)
 		return true, h.notHeld()
 	}
-	r, res := h.grant.Extend(ctx, next.start, x.ttl, round.Limits{Timeout: h.call.timeout(x.ttl), Wait: h.left(), Stop: over})
+	r, res := h.grant.Extend(ctx, next.start, x.ttl, round.Limits{
+		Timeout: h.call.timeout(x.ttl), Wait: min(h.left(), quorum.Validity(x.ttl, 0, x.drift)), Stop: over,
+	})
 	x.last = res
 	switch res.Outcome {
 	case quorum.Extended:
