@@ -16,8 +16,8 @@ COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime
 SEEDS ?= 10000
 FROM  ?= 1
 
-FUZZ_PACKAGE = ./internal/quorum
-FUZZTIME    ?= 20s
+# How long each fuzz test runs.
+FUZZTIME ?= 20s
 
 # REDLOCK_SERVER=valkey-server, or any path of a server, runs the tests on that
 # program instead of redis-server.
@@ -91,10 +91,12 @@ lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff
 	exit $$failed
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz test of internal/quorum for FUZZTIME (20s)
-	@list=$$(go test -list '^Fuzz' $(FUZZ_PACKAGE)) || { echo "$$list"; exit 1; }; \
-	names=$$(echo "$$list" | grep '^Fuzz') || { echo "$(FUZZ_PACKAGE) has no fuzz test" >&2; exit 1; }; \
-	for name in $$names; do \
-		echo "$$name for $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $(FUZZ_PACKAGE) || exit 1; \
+fuzz: ## Run each fuzz test of the module for FUZZTIME (20s)
+	@packages=$$(go list ./...) || exit 1; \
+	for package in $$packages; do \
+		list=$$(go test -list '^Fuzz' "$$package") || { echo "$$list"; exit 1; }; \
+		for name in $$(echo "$$list" | grep '^Fuzz'); do \
+			echo "$$package $$name for $(FUZZTIME)"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+		done; \
 	done
