@@ -56,6 +56,7 @@ func newMemoryRedis(t *testing.T) *redis.Client {
 		Addr:                     "127.0.0.1:1", // a literal IP, for the sake of bubbles
 		Dialer:                   func(context.Context, string, string) (net.Conn, error) { return m.Dial() },
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		ReadTimeout:              5 * time.Minute, // a thousand keys take miniredis long, on a busy machine with -race
 	})
 	t.Cleanup(func() {
 		_ = c.Close()
