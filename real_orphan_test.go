@@ -85,7 +85,7 @@ func lockMany(t *testing.T, l *redlock.Locker, rounds int) int {
 
 func TestNoKeyIsLeftASecondAfterManyLocks(t *testing.T) {
 	rig := newRealRig(t, 5)
-	l := rig.locker(t)
+	l := rig.locker(t, redlock.WithNodeTimeout(realPatience)) // a busy machine stalls for seconds
 	begun := time.Now()
 	require.Zero(t, lockMany(t, l, 2000))
 	ended := time.Now()
@@ -100,7 +100,7 @@ func TestNoKeyIsLeftOnASlowNode(t *testing.T) {
 	rig := newRealProxiedRig(t, 5)
 	rig.loadScripts(t)
 	var nodeErrors realCounter
-	l := rig.locker(t, nodeErrors.option())
+	l := rig.locker(t, nodeErrors.option(), redlock.WithNodeTimeout(realPatience))
 	rig.proxies[2].Latency(50 * time.Millisecond)
 	begun := time.Now()
 	require.Zero(t, lockMany(t, l, 2000))
