@@ -56,10 +56,11 @@ func Run(t *testing.T, length time.Duration, seed uint64) {
 	f.begun = time.Now()
 
 	var wg sync.WaitGroup
-	wg.Go(func() { f.timers.run(ctx) })
+	f.timers.start()
 	wg.Go(func() { s.run(ctx) })
 	w.work(ctx, &wg, seed)
 	wg.Wait()
+	f.timers.end()
 	ended := time.Now()
 	w.shutdown(t)
 	w.awaitEmpty(t)

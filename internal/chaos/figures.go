@@ -100,7 +100,7 @@ func (f *figures) injected(kind string, lasted time.Duration) {
 // forgives reports whether a context may have ended so late by the lateness of
 // timers on this machine alone.
 func (f *figures) forgives(late time.Duration) bool {
-	return late < 100*time.Millisecond+2*f.timers.worst()
+	return late < 100*time.Millisecond+2*f.timers.lately()
 }
 
 // lasted notes that a context was alive until so long after the validity.
@@ -194,7 +194,7 @@ func (f *figures) String() string {
 	row("losses told to holders", "%d", f.losses)
 	row("limits of automatic extension", "%d", f.limits)
 	row("latest end of a context", "%v after its validity; other timers were up to %v late",
-		f.latest.Round(time.Millisecond), f.timers.worst().Round(time.Millisecond))
+		f.latest.Round(time.Millisecond), f.timers.worst.Round(time.Millisecond))
 	row("errors of calls", "%s", list(f.errors))
 	row("errors of nodes", "%d: %s", total(f.nodeErrors), list(f.nodeErrors))
 	row("Shutdown of all lockers", "%v", f.shutdown.Round(time.Millisecond))
@@ -219,35 +219,4 @@ func list(counts map[string]int) string {
 		all = append(all, fmt.Sprintf("%s %d", name, counts[name]))
 	}
 	return strings.Join(all, ", ")
-}
-
-// A metronome finds out how late timers are on this machine.
-type metronome struct {
-	mu   sync.Mutex
-	late time.Duration
-}
-
-func (m *metronome) run(ctx context.Context) {
-	const beat = 5 * time.Millisecond
-	timer := time.NewTimer(beat)
-	defer timer.Stop()
-	for due := time.Now().Add(beat); ; due = time.Now().Add(beat) {
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		late := time.Since(due)
-		m.mu.Lock()
-		m.late = max(m.late, late)
-		m.mu.Unlock()
-		timer.Reset(beat)
-	}
-}
-
-// worst returns how late a timer has been.
-func (m *metronome) worst() time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.late
 }
