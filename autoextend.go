@@ -222,7 +222,7 @@ func (c *campaign) turn(ctx context.Context, over <-chan struct{}) (result strin
 // whether there still is a reason to extend.
 func (c *campaign) judge(ctx context.Context) (result string, err error) {
 	h := c.hold
-	outcome, x := h.grant.Verdict()
+	outcome, x := h.grant.Verdict(c.since.ttl)
 	switch {
 	case outcome == quorum.Lost:
 		return "", h.loseMajority(ctx, c.rounds, c.last)
@@ -231,7 +231,7 @@ func (c *campaign) judge(ctx context.Context) (result string, err error) {
 	case outcome == quorum.Unknown, !c.wanted():
 		return "", nil
 	}
-	next := lease{x.Start(), x.TTL(), quorum.Drift(x.TTL(), h.locker.config.drift)}
+	next := lease{x.Start(), c.since.ttl, c.since.drift}
 	if now := h.now(); next.left(now) > c.since.left(now) {
 		return c.succeed(ctx, x, next)
 	}

@@ -167,17 +167,17 @@ func TestAHolderThatIsCutOffStopsBeforeTheNextOneBegins(t *testing.T) {
 
 // lockAndDrop locks key, sees it extended and drops the lock. It returns the
 // lock's context.
-func lockAndDrop(t *testing.T, l *redlock.Locker, key string, ttl time.Duration) context.Context {
+func lockAndDrop(t *testing.T, l *redlock.Locker, key string, ttl time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	lock, err := l.Lock(t.Context(), key, ttl, redlock.WithAutoExtend(redlock.Forever))
 	require.NoError(t, err)
-	ctx, _ := lock.Context(context.WithoutCancel(t.Context()))
+	ctx, cancel := lock.Context(context.WithoutCancel(t.Context()))
 	until := lock.Until()
 	require.True(t, poll(realPatience, func() bool {
 		runtime.GC()
 		return lock.Until().After(until.Add(ttl))
 	}), "not extended")
-	return ctx
+	return ctx, cancel
 }
 
 // requireRunsOut requires that a key goes by itself.
@@ -196,8 +196,9 @@ func TestALockThatTheProgramDroppedRunsOut(t *testing.T) {
 	const ttl = 1500 * time.Millisecond
 	rig := newRealRig(t, 3)
 	l := rig.locker(t)
-	used := lockAndDrop(t, l, "context in use", ttl)
-	lockAndDrop(t, l, "dropped", ttl)
+	used, stop := lockAndDrop(t, l, "context in use", ttl)
+	_, cancel := lockAndDrop(t, l, "dropped", ttl)
+	cancel()
 	begun := time.Now()
 	rig.requireRunsOut(t, "dropped")
 
@@ -207,7 +208,7 @@ func TestALockThatTheProgramDroppedRunsOut(t *testing.T) {
 	}))
 	require.NoError(t, context.Cause(used))
 	require.NotEmpty(t, rig.get(t, 0, "context in use"))
-	runtime.KeepAlive(used)
+	stop()
 	rig.requireRunsOut(t, "context in use")
 	drain(t, l)
 	require.Zero(t, rig.keys(t))

@@ -32,9 +32,6 @@ type Extension struct {
 // Start returns when the round began.
 func (x *Extension) Start() clock.Time { return x.start }
 
-// TTL returns for how long from Start the round asked the nodes to keep the value.
-func (x *Extension) TTL() time.Duration { return x.ttl }
-
 func (x *Extension) end() time.Time { return x.start.Add(x.ttl) }
 
 // Extend asks the nodes once to make the value last until ttl after start, which
@@ -150,13 +147,13 @@ func (g *Grant) gone() int {
 	return gone
 }
 
-// agreed returns the round to whose end a majority keeps the value by what the
-// nodes have said since the last success, or nil. They may have said so to
-// different rounds.
-func (g *Grant) agreed() *Extension {
+// agreed returns the round for ttl to whose end a majority keeps the value by
+// what the nodes have said since the last success, or nil. They may have said so
+// to different rounds.
+func (g *Grant) agreed(ttl time.Duration) *Extension {
 	var rounds []*Extension
 	for i := range g.nodes {
-		if n := &g.nodes[i]; n.held && n.agreed != nil {
+		if n := &g.nodes[i]; n.held && n.agreed != nil && n.agreed.ttl == ttl {
 			rounds = append(rounds, n.agreed)
 		}
 	}
@@ -177,7 +174,7 @@ func (g *Grant) news(x *Extension) bool {
 	if gone := g.gone(); gone > quorum.Spare(len(g.nodes)) && (!x.live || gone != x.gone) {
 		return true
 	}
-	agreed := g.agreed()
+	agreed := g.agreed(x.ttl)
 	return agreed != nil && (!x.live || agreed != x)
 }
 
@@ -193,15 +190,15 @@ func (g *Grant) tell() {
 func (g *Grant) News() <-chan struct{} { return g.told }
 
 // Verdict returns what the votes of all rounds since the last success say, late
-// ones too: Extended and the round to whose end a majority keeps the value, or
-// Lost, or Unknown.
-func (g *Grant) Verdict() (quorum.Outcome, *Extension) {
+// ones too: Extended and the round for ttl to whose end a majority keeps the
+// value, or Lost, or Unknown.
+func (g *Grant) Verdict(ttl time.Duration) (quorum.Outcome, *Extension) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone() > quorum.Spare(len(g.nodes)) {
 		return quorum.Lost, nil
 	}
-	if x := g.agreed(); x != nil {
+	if x := g.agreed(ttl); x != nil {
 		return quorum.Extended, x
 	}
 	return quorum.Unknown, nil
