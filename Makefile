@@ -9,8 +9,8 @@ SECTIONS ?= 10000
 # How long the chaos lasts; SEED repeats the faults of another run.
 FOR ?= 60s
 
-# Tests of allocations and of time, which mean nothing with the race detector on.
-COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime
+# Tests of allocations, memory and time, which mean nothing with the race detector on.
+COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
 
 # Histories that make soak runs, and the first one's seed.
 SEEDS ?= 10000
