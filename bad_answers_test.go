@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,9 +33,6 @@ func (a *answer) ops() []string {
 	}
 	return []string{redlock.NodeAcquire, redlock.NodeExtend, redlock.NodeRelease}
 }
-
-// isReply reports whether it is one that the client hands on, though of no use.
-func (a *answer) isReply() bool { return strings.HasPrefix(a.text, "type ") }
 
 const (
 	aGoError = "*errors.errorString" // what go-redis and this library make of a reply of no use

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/b0401464/redlock/internal/round"
 )
@@ -103,14 +104,36 @@ func (e *LockError) Error() string {
 	for _, n := range e.Nodes {
 		b.WriteString("; " + n.text())
 	}
-	return b.String()
+	return oneLine(b.String())
 }
 
-// Bounds of what an error's text quotes of the user's names.
+// Bounds of what an error's text quotes of names and of what nodes answered.
 const (
 	maxNamed  = 4
 	maxQuoted = 100
+	maxReason = 500
 )
+
+// oneLine returns s as a line of UTF-8, whatever clients and servers put into
+// it: a log takes a line for an event, and an exporter drops a whole batch of
+// spans for one that is not UTF-8.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, utf8Of(s))
+}
+
+func utf8Of(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func shorten(s string) string {
+	if len(s) > maxReason {
+		return fmt.Sprintf("%s… (%d bytes)", s[:maxReason], len(s))
+	}
+	return s
+}
 
 func quote(resource string) string {
 	if len(resource) > maxQuoted {
@@ -208,14 +231,18 @@ type NodeError struct {
 	Err  error
 }
 
-// Error names the node, the command and the reason.
-func (e *NodeError) Error() string { return "redlock: " + e.text() }
+// Error names the node, the command and the reason in one line, long reasons cut.
+func (e *NodeError) Error() string { return oneLine("redlock: " + e.text()) }
 
 func (e *NodeError) text() string {
-	if e.Addr == "" {
-		return fmt.Sprintf("node %d: %s: %v", e.Node, e.Op, e.Err)
+	reason := "no error"
+	if e.Err != nil {
+		reason = shorten(e.Err.Error())
 	}
-	return fmt.Sprintf("node %d (%s): %s: %v", e.Node, e.Addr, e.Op, e.Err)
+	if e.Addr == "" {
+		return fmt.Sprintf("node %d: %s: %s", e.Node, e.Op, reason)
+	}
+	return fmt.Sprintf("node %d (%s): %s: %s", e.Node, e.Addr, e.Op, reason)
 }
 
 // Unwrap returns Err, unless that matches an error of package context: a
@@ -229,7 +256,7 @@ func (e *NodeError) Unwrap() error {
 }
 
 // ErrorType returns a short name of the failure for telemetry: "no_answer",
-// "timeout", the code of a Redis error such as "LOADING", or the name of the
+// "timeout", "panic", the code of a Redis error such as "LOADING", or the name of the
 // error's Go type.
 func (e *NodeError) ErrorType() string { return round.ErrorType(e.Err) }
 
@@ -246,5 +273,30 @@ func ended(ctx context.Context) error {
 	if cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, cause.Error())
+	return fmt.Errorf("%w (%s)", err, oneLine(shorten(cause.Error())))
+}
+
+// optionsError is what was wrong with the options of one call.
+type optionsError []error
+
+func (e optionsError) Error() string {
+	texts := make([]string, len(e))
+	for i, err := range e {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e optionsError) Unwrap() []error { return e }
+
+// join returns the errors that are not nil as one of a single line.
+func join(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return optionsError(errs)
 }

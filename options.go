@@ -2,7 +2,6 @@ package redlock
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -87,7 +86,7 @@ func newConfig(opts []Option) (config, error) {
 		errs = append(errs, o.apply(&c))
 	}
 	c.call.finish()
-	return c, errors.Join(errs...)
+	return c, join(errs)
 }
 
 // with returns the configuration with the options of one call applied.
@@ -109,7 +108,7 @@ func override(c callConfig, opts []LockOption) (callConfig, error) {
 		errs = append(errs, o.applyCall(&c))
 	}
 	c.finish()
-	return c, errors.Join(errs...)
+	return c, join(errs)
 }
 
 // finish settles what depends on several options of one list.

@@ -42,7 +42,8 @@ import (
 // A Client runs commands on one independent Redis deployment: a standalone
 // server, a Sentinel-managed group or a Cluster. Every go-redis client is one;
 // so is anything that processes commands as they do. The arguments of a command
-// are shared by all nodes: neither Process nor a hook may change them in place.
+// are shared by all nodes: neither Process nor a hook may change them in place. A
+// panic of Process is an error of the node, as it is not on the caller's goroutine.
 type Client interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
@@ -99,23 +100,18 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 	if len(nodes) == 0 {
 		return nil, invalid("no clients")
 	}
-	l := &Locker{addrs: make([]string, len(nodes)), closing: make(chan struct{})}
-	for i, c := range nodes {
-		if _, queues := c.(redis.Pipeliner); queues {
-			return nil, invalid("client %d is a pipeline: it only queues commands", i)
-		}
-		l.addrs[i] = round.Addr(round.Endpoints(c))
-		for j, other := range nodes[:i] {
-			if round.Same(c, other) {
-				return nil, invalid("clients %d and %d are the same node (%s): it would vote twice", j, i, l.addrs[i])
-			}
-		}
+	endpoints, err := endpointsOf(nodes)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	l := &Locker{closing: make(chan struct{})}
+	for _, e := range endpoints {
+		l.addrs = append(l.addrs, round.Addr(e))
+	}
 	if l.config, err = newConfig(opts); err != nil {
 		return nil, err
 	}
-	l.telemetry, err = newTelemetry(l.config.tracers, l.config.meters, l.config.attributes, singleAddrs(nodes))
+	l.telemetry, err = newTelemetry(l.config.tracers, l.config.meters, l.config.attributes, singleAddrs(endpoints))
 	if err != nil {
 		return nil, fmt.Errorf("redlock: metrics: %w", err)
 	}
@@ -123,12 +119,33 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 	return l, nil
 }
 
-// singleAddrs returns the address of each node that has a single one.
-func singleAddrs(nodes []round.Client) []string {
-	addrs := make([]string, len(nodes))
+// endpointsOf returns the endpoints of each node, or why the nodes cannot be used
+// together.
+func endpointsOf(nodes []round.Client) ([][]round.Endpoint, error) {
+	all := make([][]round.Endpoint, len(nodes))
 	for i, c := range nodes {
-		if endpoints := round.Endpoints(c); len(endpoints) == 1 {
-			addrs[i] = endpoints[0].Addr
+		if _, queues := c.(redis.Pipeliner); queues {
+			return nil, invalid("client %d is a pipeline: it only queues commands", i)
+		}
+		var err error
+		if all[i], err = round.Endpoints(c); err != nil {
+			return nil, invalid("client %d cannot be used: %v", i, err)
+		}
+		for j, other := range nodes[:i] {
+			if round.Same(c, other) || round.Overlap(all[i], all[j]) {
+				return nil, invalid("clients %d and %d are the same node (%s): it would vote twice", j, i, round.Addr(all[i]))
+			}
+		}
+	}
+	return all, nil
+}
+
+// singleAddrs returns the address of each node that has a single one.
+func singleAddrs(endpoints [][]round.Endpoint) []string {
+	addrs := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		if len(e) == 1 {
+			addrs[i] = e[0].Addr
 		}
 	}
 	return addrs

@@ -152,7 +152,7 @@ func nodeAttributes(index int, addr string) attribute.Set {
 	if err != nil {
 		return attribute.NewSet(keyNodeIndex.Int(index))
 	}
-	attrs := []attribute.KeyValue{semconv.ServerAddress(host)}
+	attrs := []attribute.KeyValue{semconv.ServerAddress(utf8Of(host))}
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, semconv.ServerPort(n))
 	}
@@ -169,7 +169,7 @@ func (t *telemetry) start(ctx context.Context, name string) (context.Context, tr
 func (t *telemetry) startOn(ctx context.Context, name, resource string, ttl time.Duration) (context.Context, trace.Span) {
 	ctx, span := t.tracer.Start(ctx, name)
 	if span.IsRecording() {
-		span.SetAttributes(keyResource.String(resource))
+		span.SetAttributes(keyResource.String(utf8Of(resource)))
 		if ttl > 0 {
 			span.SetAttributes(keyTTL.Float64(ttl.Seconds()))
 		}
@@ -186,7 +186,7 @@ func (t *telemetry) startLinked(ctx context.Context, origin trace.SpanContext, r
 	}
 	ctx, span := t.tracer.Start(ctx, spanExtend, opts...)
 	if span.IsRecording() {
-		span.SetAttributes(keyResource.String(resource), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
+		span.SetAttributes(keyResource.String(utf8Of(resource)), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
 	}
 	return ctx, span
 }
@@ -198,7 +198,7 @@ func finish(span trace.Span, result string, err error, expected bool) {
 		span.SetAttributes(keyResult.String(result))
 		if err != nil && !expected {
 			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
-			span.SetStatus(codes.Error, err.Error())
+			span.SetStatus(codes.Error, utf8Of(err.Error()))
 		}
 	}
 	span.End()

@@ -2,6 +2,7 @@ package round
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,25 +22,34 @@ type Endpoint struct {
 
 // Endpoints returns the databases that a client's options name, in order: one
 // for a plain client, several for a Cluster or a Ring, none if the client does
-// not tell.
-func Endpoints(client any) []Endpoint {
-	var all []Endpoint
+// not tell. It fails if the client panics when it is asked, as one does that wraps
+// a nil one.
+func Endpoints(client any) (all []Endpoint, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("its Options panicked: %v", p)
+		}
+	}()
 	switch c := client.(type) {
 	case interface{ Options() *redis.Options }:
 		if o := c.Options(); o != nil && o.Addr != failoverAddr {
 			all = append(all, Endpoint{o.Network, o.Addr, o.DB})
 		}
 	case interface{ Options() *redis.ClusterOptions }:
-		for _, addr := range c.Options().Addrs {
-			all = append(all, Endpoint{"tcp", addr, 0})
+		if o := c.Options(); o != nil {
+			for _, addr := range o.Addrs {
+				all = append(all, Endpoint{"tcp", addr, 0})
+			}
 		}
 	case interface{ Options() *redis.RingOptions }:
-		for _, addr := range c.Options().Addrs {
-			all = append(all, Endpoint{"tcp", addr, c.Options().DB})
+		if o := c.Options(); o != nil {
+			for _, addr := range o.Addrs {
+				all = append(all, Endpoint{"tcp", addr, o.DB})
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b Endpoint) int { return cmp.Compare(a.Addr, b.Addr) })
-	return all
+	return all, nil
 }
 
 // Addr returns the addresses of endpoints, joined by commas.
@@ -51,14 +61,15 @@ func Addr(endpoints []Endpoint) string {
 	return strings.Join(addrs, ",")
 }
 
-// Same reports whether two clients are one and the same, or lead to the same
-// database, so that it would vote twice.
+// Same reports whether two clients are one and the same.
 func Same(a, b any) bool {
-	if va, vb := reflect.ValueOf(a), reflect.ValueOf(b); va.Comparable() && vb.Comparable() && a == b {
-		return true
-	}
-	others := Endpoints(b)
-	return slices.ContainsFunc(Endpoints(a), func(e Endpoint) bool { return slices.Contains(others, e) })
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	return va.Comparable() && vb.Comparable() && a == b
+}
+
+// Overlap reports whether some endpoint is in both lists.
+func Overlap(a, b []Endpoint) bool {
+	return slices.ContainsFunc(a, func(e Endpoint) bool { return slices.Contains(b, e) })
 }
 
 // IsNil reports whether v is nil or holds a nil pointer, map, func or the like.

@@ -34,6 +34,11 @@ func (e *silentError) Error() string {
 	return text
 }
 
+// A panicError is what a client panicked with.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("the client panicked: %v", e.value) }
+
 // A replyError is a Redis error whose text was changed.
 type replyError string
 
@@ -49,9 +54,12 @@ func isReply(err error) bool {
 }
 
 // ErrorType returns a name of low cardinality for the failure of a node:
-// "no_answer", "timeout", the code of a Redis error such as "LOADING", or the
-// name of a Go type.
+// "no_answer", "timeout", "panic", the code of a Redis error such as "LOADING",
+// or the name of a Go type.
 func ErrorType(err error) string {
+	if _, ok := errors.AsType[*panicError](err); ok {
+		return "panic"
+	}
 	if _, ok := errors.AsType[*silentError](err); ok || errors.Is(err, errBehind) {
 		return "no_answer"
 	}

@@ -11,9 +11,6 @@ package round
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +19,6 @@ import (
 
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/script"
 )
 
 // A Client runs a command on one node.
@@ -102,46 +98,6 @@ func (f *Fleet) Begin() { f.lanes.Begin() }
 // End ends what Begin began.
 func (f *Fleet) End() { f.lanes.End() }
 
-// A call is one command for a number of nodes. Its arguments are built once and
-// shared by all of them; clients only read them.
-type call struct {
-	op     Op
-	script *script.Script
-	args   []any
-	value  string
-	// once keeps go-redis from sending the command again by itself. A release
-	// whose reply was lost would find the value gone, and nobody could tell
-	// that from a lock that somebody took away.
-	once bool
-	// until is when the command has lost its purpose; zero means never.
-	until time.Time
-}
-
-// A vote is what one node made of a command.
-type vote struct {
-	kind kind
-	mark string        // of a refusal: names the holder's value
-	left time.Duration // of a refusal: how long the holder's key lasts; negative if it has no expiry
-	err  error         // of a failure
-	late bool          // of a release: an earlier copy of it may have been applied
-	slow bool          // it came after the node timeout
-}
-
-type kind uint8
-
-const (
-	none     kind = iota
-	failed        // no answer, or an error
-	granted       // acquire: the value is there
-	refused       // acquire: another value is there
-	extended      // extend: the value was there and lasts as long as asked
-	gone          // extend: nothing is there
-	taken         // extend: another value is there
-	removed       // release: the value was there
-	notOurs       // release: it was not
-	skipped       // dropped before it was sent, or nothing to do
-)
-
 // send starts a goroutine for each node that has a place and returns. Each
 // waits for its turn, calls the node and files the vote. Nodes without a place
 // vote at once, except those that were not asked. Nobody waits for the group:
@@ -207,28 +163,37 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 		return
 	}
 	sent := time.Now()
-	reply, err := f.call(ctx, c, node)
-	again := err != nil && c.once
-	if again {
+	in, answered, err := f.ask(ctx, c, node)
+	if err != nil && c.once {
 		// The one repeat of a command that go-redis does not repeat.
-		reply, err = f.call(ctx, c, node)
+		in, answered, err = f.ask(ctx, c, node)
+		in.late = true
 	}
-	answered = f.note(node, c, err)
-	slow := time.Since(sent) > p.Timeout()
-	if answered && slow {
+	in.slow = time.Since(sent) > p.Timeout()
+	if answered && in.slow {
 		f.hooks.Late(ctx, node)
 	}
-	in := vote{late: again, slow: slow}
-	if err == nil {
-		err = in.read(c.op, reply)
-	}
 	if err != nil {
-		in = vote{kind: failed, err: c.redact(err), slow: slow}
-		*v = in
-		f.hooks.Failed(ctx, Failure{node, c.op, in.err})
-		return
+		in = vote{kind: failed, err: err, slow: in.slow}
 	}
 	*v = in
+	if err != nil {
+		f.hooks.Failed(ctx, Failure{node, c.op, err})
+	}
+}
+
+// ask sends the command once and reads what the node says. It reports whether
+// the node answered, if only with an error.
+func (f *Fleet) ask(ctx context.Context, c *call, node int) (v vote, answered bool, err error) {
+	reply, err := f.call(ctx, c, node)
+	answered = f.note(node, c, err)
+	if err == nil {
+		err = v.read(c.op, reply)
+	}
+	if err != nil {
+		err = c.redact(err)
+	}
+	return v, answered, err
 }
 
 // note takes note of how a call ended. It reports whether the node answered.
@@ -249,102 +214,4 @@ func (f *Fleet) note(node int, c *call, err error) bool {
 // silence returns the error of a node that has not answered for d.
 func (f *Fleet) silence(node int, d time.Duration) *silentError {
 	return &silentError{silent: d, last: f.errs[node].Load()}
-}
-
-// redact returns err without the lock's value in its text: Redis quotes the
-// arguments of a command it does not know, cut where they get long.
-func (c *call) redact(err error) error {
-	text, changed := err.Error(), false
-	for {
-		begin := strings.Index(text, c.value[:min(len(c.value), 8)])
-		if begin < 0 {
-			break
-		}
-		end := begin
-		for end < len(text) && end-begin < len(c.value) && text[end] == c.value[end-begin] {
-			end++
-		}
-		text, changed = text[:begin]+"[value]"+text[end:], true
-	}
-	switch {
-	case !changed:
-		return err
-	case isReply(err):
-		return replyError(text)
-	}
-	return errors.New(text)
-}
-
-// call runs the script on a node, by its name and, where the node does not
-// know it, by its source.
-func (f *Fleet) call(ctx context.Context, c *call, node int) (any, error) {
-	reply, err := process(ctx, f.clients[node], c.args, c.once)
-	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return process(ctx, f.clients[node], c.script.Eval(c.args), c.once)
-	}
-	return reply, err
-}
-
-// process runs one command. Its result is what the command says and what
-// Process says together: an AutoPipeliner of the deferred kind returns from
-// Process before anything is sent, and reading the command waits for it.
-func process(ctx context.Context, client Client, args []any, once bool) (any, error) {
-	cmd := redis.NewCmd(ctx, args...)
-	var cmder redis.Cmder = cmd
-	if once {
-		cmder = onceCmd{cmd}
-	}
-	if err := client.Process(ctx, cmder); err != nil {
-		return nil, err
-	}
-	return cmd.Result()
-}
-
-// A onceCmd is a command that go-redis does not send again.
-type onceCmd struct{ *redis.Cmd }
-
-func (onceCmd) NoRetry() bool { return true }
-
-// read turns a script's reply into a vote.
-func (v *vote) read(op Op, reply any) error {
-	switch n, _ := reply.(int64); {
-	case op == OpAcquire && n == 1:
-		v.kind = granted
-	case op == OpAcquire:
-		return v.readRefusal(reply)
-	case op == OpExtend && n == 1:
-		v.kind = extended
-	case op == OpExtend && n == -1:
-		v.kind = gone
-	case op == OpExtend && n == -2:
-		v.kind = taken
-	case op == OpRelease && n == 1:
-		v.kind = removed
-	case op == OpRelease && n == -1:
-		v.kind = notOurs
-	default:
-		return unexpected(reply)
-	}
-	return nil
-}
-
-func (v *vote) readRefusal(reply any) error {
-	fields, _ := reply.([]any)
-	if len(fields) != 2 {
-		return unexpected(reply)
-	}
-	left, ok := fields[0].(int64)
-	mark, isString := fields[1].(string)
-	if !ok || !isString {
-		return unexpected(reply)
-	}
-	v.kind, v.mark, v.left = refused, mark, time.Duration(left)*time.Millisecond
-	return nil
-}
-
-func unexpected(reply any) error {
-	if reply == nil {
-		return errors.New("no reply was set: is the client a pipeline, or a stub?")
-	}
-	return fmt.Errorf("unexpected reply of type %T", reply)
 }

@@ -30,6 +30,7 @@ type Wave struct {
 	grant   *Grant
 	decided chan struct{} // closed when outcome is set
 	outcome quorum.Outcome
+	late    bool           // the node timeout decided it
 	tally   quorum.Release // when it was decided
 	timeout time.Duration
 	begun   time.Time
@@ -152,7 +153,8 @@ func (w *Wave) giveUp() {
 	g := w.grant
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.release.wave == w {
+	if g.release.wave == w && w.outcome == quorum.Undecided {
+		w.late = true
 		g.release.decide(g.tally(), 0)
 	}
 }
@@ -168,7 +170,7 @@ func (w *Wave) result() Result {
 	res := Result{Outcome: w.outcome, Agreed: tally.Removed, Refused: tally.NotOurs}
 	for i := range g.nodes {
 		switch n := &g.nodes[i].release; {
-		case n.underway && (n.silent || w.outcome != quorum.Released):
+		case n.underway && (n.silent || w.late): // else it was not waited for
 			res.Failures = append(res.Failures, Failure{i, OpRelease, g.fleet.silence(i, time.Since(w.begun))})
 		case n.kind == failed:
 			res.Failures = append(res.Failures, Failure{i, OpRelease, n.err})

@@ -1,0 +1,178 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// A call is one command for a number of nodes. Its arguments are built once and
+// shared by all of them; clients only read them.
+type call struct {
+	op     Op
+	script *script.Script
+	args   []any
+	value  string
+	// once keeps go-redis from sending the command again by itself. A release
+	// whose reply was lost would find the value gone, and nobody could tell
+	// that from a lock that somebody took away.
+	once bool
+	// until is when the command has lost its purpose; zero means never.
+	until time.Time
+}
+
+// A vote is what one node made of a command.
+type vote struct {
+	kind kind
+	mark string        // of a refusal: names the holder's value
+	left time.Duration // of a refusal: how long the holder's key lasts; negative if it has no expiry
+	err  error         // of a failure
+	late bool          // of a release: an earlier copy of it may have been applied
+	slow bool          // it came after the node timeout
+}
+
+type kind uint8
+
+const (
+	none     kind = iota
+	failed        // no answer, or an error
+	granted       // acquire: the value is there
+	refused       // acquire: another value is there
+	extended      // extend: the value was there and lasts as long as asked
+	gone          // extend: nothing is there
+	taken         // extend: another value is there
+	removed       // release: the value was there
+	notOurs       // release: it was not
+	skipped       // dropped before it was sent, or nothing to do
+)
+
+// redact returns err without the lock's value in its text: Redis quotes the
+// arguments of a command it does not know, cut where they get long.
+func (c *call) redact(err error) error {
+	text := err.Error()
+	clean := redacted(text, c.value)
+	switch {
+	case clean == text:
+		return err
+	case isReply(err):
+		return replyError(clean)
+	}
+	return errors.New(clean)
+}
+
+// redacted returns text with [value] in place of value, and of what is left of
+// it where it was cut.
+func redacted(text, value string) string {
+	const recognized = 8
+	var clean strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, value[:min(len(value), recognized)])
+		if !found {
+			break
+		}
+		tail := value[min(len(value), recognized):]
+		n := 0
+		for n < min(len(tail), len(rest)) && rest[n] == tail[n] {
+			n++
+		}
+		clean.WriteString(before + "[value]")
+		text = rest[n:]
+	}
+	clean.WriteString(text)
+	return clean.String()
+}
+
+// call runs the script on a node, by its name and, where the node does not
+// know it, by its source.
+func (f *Fleet) call(ctx context.Context, c *call, node int) (any, error) {
+	reply, err := process(ctx, f.clients[node], c.args, c.once)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		return process(ctx, f.clients[node], c.script.Eval(c.args), c.once)
+	}
+	return reply, err
+}
+
+// process runs one command. Its result is what the command says and what
+// Process says together: an AutoPipeliner of the deferred kind returns from
+// Process before anything is sent, and reading the command waits for it.
+//
+// A client that panics has failed: nobody above this goroutine could recover, and
+// go-redis v9 panics where a reply announces more than can be allocated.
+func process(ctx context.Context, client Client, args []any, once bool) (reply any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			reply, err = nil, &panicError{p}
+		}
+	}()
+	cmd := redis.NewCmd(ctx, args...)
+	var cmder redis.Cmder = cmd
+	if once {
+		cmder = onceCmd{cmd}
+	}
+	if err := client.Process(ctx, cmder); err != nil {
+		return nil, err
+	}
+	return cmd.Result()
+}
+
+// A onceCmd is a command that go-redis does not send again.
+type onceCmd struct{ *redis.Cmd }
+
+func (onceCmd) NoRetry() bool { return true }
+
+// read turns a script's reply into a vote.
+func (v *vote) read(op Op, reply any) error {
+	switch n, _ := reply.(int64); {
+	case op == OpAcquire && n == 1:
+		v.kind = granted
+	case op == OpAcquire:
+		return v.readRefusal(reply)
+	case op == OpExtend && n == 1:
+		v.kind = extended
+	case op == OpExtend && n == -1:
+		v.kind = gone
+	case op == OpExtend && n == -2:
+		v.kind = taken
+	case op == OpRelease && n == 1:
+		v.kind = removed
+	case op == OpRelease && n == -1:
+		v.kind = notOurs
+	default:
+		return unexpected(reply)
+	}
+	return nil
+}
+
+func (v *vote) readRefusal(reply any) error {
+	fields, _ := reply.([]any)
+	if len(fields) != 2 {
+		return unexpected(reply)
+	}
+	left, ok := fields[0].(int64)
+	mark, isString := fields[1].(string)
+	if !ok || !isString {
+		return unexpected(reply)
+	}
+	v.kind, v.mark, v.left = refused, mark, milliseconds(left)
+	return nil
+}
+
+// milliseconds returns n ms, at most what a Duration can be; -1 ms for any
+// negative n.
+func milliseconds(n int64) time.Duration {
+	return time.Duration(max(min(n, math.MaxInt64/int64(time.Millisecond)), -1)) * time.Millisecond
+}
+
+func unexpected(reply any) error {
+	if reply == nil {
+		return errors.New("no reply was set: is the client a pipeline, or a stub?")
+	}
+	return fmt.Errorf("unexpected reply of type %T", reply)
+}

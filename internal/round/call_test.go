@@ -1,0 +1,34 @@
+package round
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestAValueIsTakenOutOfATextWhereverAndHoweverMuchOfItIsThere(t *testing.T) {
+	const value = "0123456789abcdef"
+	for text, want := range map[string]string{
+		"":                           "",
+		"ERR a":                      "ERR a",
+		value:                        "[value]",
+		"'" + value + "'":            "'[value]'",
+		"01234567":                   "[value]",
+		"0123456":                    "0123456", // as much as tells nothing
+		"0123456789, and the rest":   "[value], and the rest",
+		value + value + "x" + value:  "[value][value]x[value]",
+		"0123456701234567":           "[value][value]",
+		"0123456789abcdeg 012345678": "[value]g [value]",
+	} {
+		assert.Equal(t, want, redacted(text, value), text)
+	}
+}
+
+func TestMillisecondsBeyondADurationAreClamped(t *testing.T) {
+	assert.Equal(t, 5*time.Second, milliseconds(5000))
+	assert.Equal(t, -time.Millisecond, milliseconds(-1))
+	assert.Equal(t, -time.Millisecond, milliseconds(math.MinInt64))
+	assert.Greater(t, milliseconds(math.MaxInt64), time.Duration(math.MaxInt64)-time.Second)
+}
