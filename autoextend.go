@@ -2,13 +2,10 @@ package redlock
 
 import (
 	"context"
-	"errors"
 	"math"
 	"time"
 
 	"github.com/b0401464/redlock/internal/clock"
-	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/round"
 )
 
 // WithAutoExtend has the lock extended in the background until it is unlocked,
@@ -80,12 +77,34 @@ func (h *hold) inUse() bool {
 	return false
 }
 
-// untilDue returns when an automatic extension is to begin.
+// patience is how long a lock stands in the queue of those that are due before
+// it is extended out of turn: half of what it then is valid for.
+func patience(ttl time.Duration) time.Duration { return ttl / 3 }
+
+// untilDue returns when an automatic extension is to begin, or the queue for it
+// is to be left.
 func (h *hold) untilDue(now clock.Time) time.Duration {
-	if h.extending || !h.extends() {
+	due := dueAfter(h.lease.ttl)
+	switch {
+	case h.phase == extending || !h.extends():
 		return math.MaxInt64
+	case h.phase == queued:
+		due += patience(h.lease.ttl)
 	}
-	return max(dueAfter(h.lease.ttl)-now.Since(h.lease.start), 0)
+	return max(due-now.Since(h.lease.start), 0)
+}
+
+// takeDue reports whether an automatic extension is to enter the queue, or to leave
+// it out of turn.
+func (h *hold) takeDue(now clock.Time) (enter, outOfTurn bool) {
+	if h.untilDue(now) > 0 {
+		return false, false
+	}
+	if h.phase == queued {
+		return false, true
+	}
+	h.phase = queued
+	return true, false
 }
 
 // untilLimit returns when the limit of automatic extension is reached.
@@ -107,160 +126,4 @@ func (h *hold) reachLimit(now clock.Time) map[*context.CancelCauseFunc]func() er
 	contexts := h.contexts
 	h.contexts = nil
 	return contexts
-}
-
-// takeDue reports whether an automatic extension is to begin; the caller runs
-// keep then.
-func (h *hold) takeDue(now clock.Time) bool {
-	if h.untilDue(now) > 0 {
-		return false
-	}
-	h.extending = true
-	// The lock is held, so that Shutdown does not return before this counts.
-	h.locker.fleet.Begin()
-	return true
-}
-
-// keep extends the lock automatically, once: it makes rounds until one has
-// succeeded, the lock is over, or there is no reason any more to extend it.
-func (h *hold) keep(ctx context.Context) {
-	defer h.locker.fleet.End()
-	h.mu.Lock()
-	c := campaign{hold: h, since: h.lease}
-	h.mu.Unlock()
-	t, start := h.locker.telemetry, time.Now()
-	ctx, span := t.startLinked(ctx, h.origin, h.resource, c.since.ttl)
-	success, err := c.run(ctx)
-	h.mu.Lock()
-	h.extending = false
-	if h.over == nil {
-		h.reschedule(h.now())
-	}
-	h.mu.Unlock()
-	result, expected := resultOf(err, success), errors.Is(err, ErrUnlocked)
-	setVotes(span, c.last.Agreed, c.last.Refused, len(c.last.Failures))
-	finish(span, result, err, expected)
-	t.record(ctx, t.extendDuration, time.Since(start), h.attrs, result, err, expected)
-}
-
-// A campaign is one automatic extension of a lock.
-type campaign struct {
-	hold   *hold
-	since  lease // the one to be replaced
-	rounds int
-	last   round.Result
-}
-
-// run returns what the campaign is to be recorded as, unless it failed.
-func (c *campaign) run(ctx context.Context) (result string, err error) {
-	h := c.hold
-	for {
-		t, err := h.takeTurn(ctx, c.rounds, c.last)
-		if err != nil {
-			return "", err
-		}
-		select {
-		case <-t.nudge: // of a lease that is known by now
-		default:
-		}
-		result, err = c.turn(ctx, t.over)
-		<-t.taken
-		if result != "" || err != nil {
-			return result, err
-		}
-		pause := time.NewTimer(pauseAfter(c.since.ttl))
-		if !c.wanted() {
-			pause.Stop() // only what is under way can still tell something
-		}
-		select {
-		case <-pause.C:
-		case <-h.grant.News():
-		case <-t.nudge:
-		case <-t.over:
-		}
-		pause.Stop()
-	}
-}
-
-// turn looks at what votes have decided, and makes a round if that is nothing. It
-// makes another one at once if the first is interrupted by news. The result is
-// empty if there is to be another turn.
-func (c *campaign) turn(ctx context.Context, over <-chan struct{}) (result string, err error) {
-	h := c.hold
-	for {
-		select {
-		case <-h.grant.News(): // is looked at now
-		default:
-		}
-		result, err = c.judge(ctx)
-		if result != "" || err != nil || !c.wanted() {
-			return result, err
-		}
-		next, ok := h.tryRenew(c.since.ttl, c.since.drift)
-		if !ok {
-			h.expire(ctx)
-			return "", h.notHeld()
-		}
-		c.rounds++
-		x, res := h.grant.Extend(ctx, next.start, next.ttl, round.Limits{
-			Timeout: h.call.timeout(next.ttl), Wait: h.left(), Stop: over, News: h.grant.News(),
-		})
-		c.last = res
-		switch res.Outcome {
-		case quorum.Extended:
-			return c.succeed(ctx, x, next)
-		case quorum.Lost:
-			return "", h.loseMajority(ctx, c.rounds, res)
-		case quorum.Undecided: // there is news, or the lock is over
-		default:
-			return "", nil
-		}
-	}
-}
-
-// judge looks at what the votes of all rounds since the last success say, and
-// whether there still is a reason to extend.
-func (c *campaign) judge(ctx context.Context) (result string, err error) {
-	h := c.hold
-	outcome, x := h.grant.Verdict(c.since.ttl)
-	switch {
-	case outcome == quorum.Lost:
-		return "", h.loseMajority(ctx, c.rounds, c.last)
-	case c.replaced():
-		return resultGivenUp, nil
-	case outcome == quorum.Unknown, !c.wanted():
-		return "", nil
-	}
-	next := lease{x.Start(), c.since.ttl, c.since.drift}
-	if now := h.now(); next.left(now) > c.since.left(now) {
-		return c.succeed(ctx, x, next)
-	}
-	x.Commit() // a majority has it, but not for longer than it is held anyway
-	return "", nil
-}
-
-func (c *campaign) succeed(ctx context.Context, x *round.Extension, next lease) (result string, err error) {
-	if !c.hold.renew(ctx, next) {
-		return "", c.hold.notHeld()
-	}
-	x.Commit()
-	x.Arm(ctx)
-	return resultExtended, nil
-}
-
-// replaced reports whether the program has extended the lock meanwhile.
-func (c *campaign) replaced() bool {
-	h := c.hold
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.lease != c.since
-}
-
-// wanted reports whether the lock is still to be extended: the program may have
-// dropped it, and the limit may have been reached.
-func (c *campaign) wanted() bool {
-	h := c.hold
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.extends()
 }

@@ -106,16 +106,18 @@ func (h *hold) tryRenew(ttl, drift time.Duration) (next lease, ok bool) {
 }
 
 // renew replaces the lease if the lock is still held and valid, under the old
-// lease and the new one. If not, the lock is over.
+// lease and the new one. If not, the lock is over, since the earlier end of both.
 func (h *hold) renew(ctx context.Context, next lease) bool {
 	h.mu.Lock()
 	now := h.now()
-	if h.over == nil && h.lease.left(now) > 0 && next.left(now) > 0 {
+	if h.over == nil && h.lease.left(now) > 0 {
 		h.replace(next, now)
-		h.mu.Unlock()
+	}
+	valid := h.over == nil && h.lease.left(now) > 0
+	h.mu.Unlock()
+	if valid {
 		return true
 	}
-	h.mu.Unlock()
 	h.lose(ctx, expired)
 	return false
 }

@@ -29,20 +29,20 @@ type hold struct {
 
 	dropped atomic.Bool // the program cannot reach its Lock any more
 
-	mu        sync.Mutex
-	lease     lease
-	timer     *time.Timer
-	extending bool   // an automatic extension is under way
-	limited   bool   // the limit of automatic extension was reached
-	over      error  // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
-	detail    string // more about that
-	endedAt   clock.Time
-	contexts  map[*context.CancelCauseFunc]func() error // what ends each, and tells if it has ended
-	turn      *turn                                     // made by the first extension
-	latest    time.Time                                 // until when keys may last by the extensions that were sent
-	cleared   bool                                      // its value was removed when it had expired
-	asked     bool                                      // Unlock was called
-	tooLate   bool                                      // for the first time when nothing would have been left anyway
+	mu       sync.Mutex
+	lease    lease
+	timer    *time.Timer
+	phase    phase  // of automatic extension
+	limited  bool   // the limit of automatic extension was reached
+	over     error  // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
+	detail   string // more about that
+	endedAt  clock.Time
+	contexts map[*context.CancelCauseFunc]func() error // what ends each, and tells if it has ended
+	turn     *turn                                     // made by the first extension
+	latest   time.Time                                 // until when keys may last by the extensions that were sent
+	cleared  bool                                      // its value was removed when it had expired
+	asked    bool                                      // Unlock was called
+	tooLate  bool                                      // for the first time when nothing would have been left anyway
 
 	confirming atomic.Bool // a confirm waits for its turn
 }
@@ -85,12 +85,15 @@ func (h *hold) check(ctx context.Context) {
 		return
 	}
 	contexts := h.reachLimit(now)
-	due := h.takeDue(now)
+	enter, outOfTurn := h.takeDue(now)
 	h.timer.Reset(h.next(now))
 	h.mu.Unlock()
 	h.cancel(contexts)
-	if due {
-		h.keep(ctx)
+	switch {
+	case enter:
+		h.locker.admission.enter(ctx, h)
+	case outOfTurn && h.start():
+		h.keep(ctx, false)
 	}
 }
 

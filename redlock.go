@@ -58,6 +58,7 @@ type Locker struct {
 	config    config
 	clock     clock.Clock
 	telemetry *telemetry
+	admission admission
 
 	closing chan struct{} // closed by the first Shutdown
 	halted  atomic.Bool   // Shutdown was given up: no lock is extended automatically

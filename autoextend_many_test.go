@@ -1,0 +1,174 @@
+package redlock_test
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+)
+
+// admitted is how many automatic extensions begin at the same time.
+const admitted = 256
+
+// keepMany takes locks that are extended automatically, all at one instant, for
+// 15 s.
+func keepMany(t *testing.T, l *redlock.Locker, n int) []*redlock.Lock {
+	t.Helper()
+	warmUp(t, l)
+	locks := make([]*redlock.Lock, n)
+	for i := range locks {
+		k, err := l.Lock(t.Context(), strconv.Itoa(i), 15*time.Second, forever)
+		require.NoError(t, err)
+		locks[i] = k
+	}
+	synctest.Wait()
+	return locks
+}
+
+// openConnections has the clients open n connections to each node, so that
+// commands take one exchange from then on.
+func openConnections(t *testing.T, l *redlock.Locker, nodes []*node, n int) {
+	t.Helper()
+	for _, n := range nodes {
+		n.slow(time.Millisecond)
+	}
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			k, err := l.TryLock(t.Context(), "warm up "+strconv.Itoa(i), time.Minute)
+			if assert.NoError(t, err) {
+				assert.NoError(t, k.Unlock(t.Context()))
+			}
+		})
+	}
+	all.Wait()
+	synctest.Wait()
+	for _, n := range nodes {
+		n.slow(0)
+	}
+}
+
+func unlockAll(t *testing.T, locks []*redlock.Lock) {
+	t.Helper()
+	for _, k := range locks {
+		require.NoError(t, k.Unlock(t.Context()), k.Resource())
+	}
+}
+
+func TestLocksThatFallDueTogetherAreExtendedSomeAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const locks, latency = 2*admitted + 50, 20 * time.Millisecond
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		openConnections(t, l, nodes, 2*admitted)
+		held := keepMany(t, l, locks)
+		before := nodes[0].commands()
+		for _, n := range nodes {
+			n.slow(latency)
+		}
+		time.Sleep(5*time.Second + time.Millisecond)
+		for sent := min(admitted, locks); ; sent = min(sent+admitted, locks) {
+			synctest.Wait()
+			assert.LessOrEqual(t, redlock.OpenCalls(l), (len(nodes)+1)*admitted)
+			assert.Equal(t, sent, nodes[0].commands()-before)
+			if sent == locks {
+				break
+			}
+			time.Sleep(latency)
+		}
+		time.Sleep(latency)
+		for _, k := range held {
+			assert.Greater(t, time.Until(k.Until()), 14*time.Second)
+		}
+		time.Sleep(15 * time.Second)
+		unlockAll(t, held)
+	})
+}
+
+func TestAFrozenMajorityKeepsNoLockFromBeingTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const locks, timeout = 2*admitted + 50, 100 * time.Millisecond
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes, redlock.WithNodeTimeout(timeout))
+		held := keepMany(t, l, locks)
+		before := nodes[2].commands()
+		nodes[0].freeze()
+		nodes[1].freeze()
+		time.Sleep(5*time.Second + 2*timeout + time.Millisecond)
+		assert.GreaterOrEqual(t, nodes[2].commands()-before, locks)
+		time.Sleep(4 * time.Second)
+		nodes[0].thaw()
+		nodes[1].thaw()
+		time.Sleep(15 * time.Second)
+		unlockAll(t, held)
+	})
+}
+
+func TestALockThatWaitsForTooLongIsExtendedOutOfTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes, redlock.WithNodeTimeout(8*time.Second))
+		held := keepMany(t, l, admitted+50)
+		before := nodes[2].commands()
+		nodes[0].freeze()
+		nodes[1].freeze()
+		time.Sleep(10*time.Second - time.Millisecond)
+		assert.Equal(t, admitted, nodes[2].commands()-before)
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		assert.Equal(t, admitted+50, nodes[2].commands()-before)
+		nodes[0].thaw()
+		nodes[1].thaw()
+		time.Sleep(15 * time.Second)
+		unlockAll(t, held)
+	})
+}
+
+func TestALockThatWaitsToBeExtendedCanEndOrBeExtendedByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes, redlock.WithNodeTimeout(8*time.Second))
+		held := keepMany(t, l, admitted+2)
+		nodes[0].freeze()
+		nodes[1].freeze()
+		time.Sleep(6 * time.Second) // those that wait are the last two, and nothing of theirs is under way
+		waiting := held[admitted:]
+		nodes[0].thaw()
+		nodes[1].thaw()
+		require.NoError(t, waiting[0].Unlock(t.Context()))
+		require.NoError(t, waiting[1].Extend(t.Context(), time.Minute))
+		synctest.Wait()
+		before := nodes[2].commands()
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, before, nodes[2].commands(), "the others are extended, and these need not be")
+		assert.Greater(t, time.Until(waiting[1].Until()), 55*time.Second)
+		time.Sleep(time.Minute)
+		for i, n := range nodes {
+			assert.False(t, n.Exists(waiting[0].Resource()), "node %d", i)
+		}
+		unlockAll(t, append(held[:admitted], waiting[1]))
+	})
+}
+
+func TestAnExtendThatSucceedsAfterItsShorterTTLIsOverEndsTheLockThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		var jump atomic.Int64
+		redlock.SetWallJump(l, func() time.Duration { return time.Duration(jump.Load()) })
+		warmUp(t, l)
+		k := lock(t, l)
+		end := time.Now().Add(200 * time.Millisecond)
+		nodes[0].onSend(func() { jump.Store(int64(time.Second)) }) // the machine was suspended
+		require.ErrorIs(t, k.Extend(t.Context(), 200*time.Millisecond), redlock.ErrLockLost)
+		assert.False(t, k.Until().After(end))
+		nodes[0].onSend(nil)
+	})
+}
