@@ -46,7 +46,7 @@ func (a *admission) enter(ctx context.Context, h *hold) {
 	a.inside++
 	a.mu.Unlock()
 	if h.start() {
-		h.keep(ctx, true)
+		go h.keep(ctx, true) // start has counted it
 	} else {
 		a.leave(ctx)
 	}

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/b0401464/redlock/internal/alarm"
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
@@ -31,7 +32,7 @@ type hold struct {
 
 	mu       sync.Mutex
 	lease    lease
-	timer    *time.Timer
+	alarm    alarm.Alarm
 	phase    phase  // of automatic extension
 	limited  bool   // the limit of automatic extension was reached
 	over     error  // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
@@ -63,37 +64,41 @@ func (e lease) left(now clock.Time) time.Duration {
 // lock that ran out meanwhile has ended.
 const slice = time.Second
 
-// begin starts the timer of the lock.
+// begin has the lock checked from here on.
 func (h *hold) begin() {
 	h.mu.Lock()
-	// The goroutine of a timer ends with check; an automatic extension in it
-	// counts as work of the fleet and ends with the lock at the latest.
-	h.timer = time.AfterFunc(h.next(h.now()), func() { h.check(context.Background()) })
+	h.reschedule(h.now())
 	h.mu.Unlock()
 	h.grant.OnFresh(h.confirm)
 }
 
 func (h *hold) now() clock.Time { return h.locker.clock.Now() }
 
-// check does what is due: it ends the lock, or its contexts, or extends it.
-func (h *hold) check(ctx context.Context) {
+// Wake does what is due: it ends the lock, or its contexts, or extends it. It does
+// not block, as other locks of the Locker are woken after it.
+func (h *hold) Wake() {
+	ctx := context.Background()
 	h.mu.Lock()
 	now := h.now()
-	if h.over != nil || h.lease.left(now) <= 0 {
+	if h.over != nil {
 		h.mu.Unlock()
-		h.expire(ctx)
+		return
+	}
+	if h.lease.left(now) <= 0 {
+		h.mu.Unlock()
+		go h.expire(ctx) // ends with what the release starts; until then the lock counts as held
 		return
 	}
 	contexts := h.reachLimit(now)
 	enter, outOfTurn := h.takeDue(now)
-	h.timer.Reset(h.next(now))
+	h.reschedule(now)
 	h.mu.Unlock()
 	h.cancel(contexts)
 	switch {
 	case enter:
 		h.locker.admission.enter(ctx, h)
 	case outOfTurn && h.start():
-		h.keep(ctx, false)
+		go h.keep(ctx, false) // start has counted it
 	}
 }
 
@@ -103,8 +108,8 @@ func (h *hold) next(now clock.Time) time.Duration {
 	return min(slice, h.lease.left(now), h.untilDue(now), h.untilLimit(now))
 }
 
-// reschedule has the timer fire when there is something to check.
-func (h *hold) reschedule(now clock.Time) { h.timer.Reset(h.next(now)) }
+// reschedule has the lock woken when there is something to check.
+func (h *hold) reschedule(now clock.Time) { h.locker.alarms.Set(&h.alarm, h, h.next(now)) }
 
 // expire ends a lock whose validity is over.
 func (h *hold) expire(ctx context.Context) {
@@ -137,9 +142,7 @@ func (h *hold) end(ctx context.Context, kind error, detail string, release func(
 		kind, detail = ErrLockLost, expired
 	}
 	h.over, h.detail, h.endedAt = kind, detail, h.now()
-	if h.timer != nil {
-		h.timer.Stop()
-	}
+	h.locker.alarms.Stop(&h.alarm)
 	contexts := h.contexts
 	h.contexts = nil
 	if h.turn != nil {

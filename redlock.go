@@ -35,6 +35,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/b0401464/redlock/internal/alarm"
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/round"
 )
@@ -58,6 +59,7 @@ type Locker struct {
 	config    config
 	clock     clock.Clock
 	telemetry *telemetry
+	alarms    alarm.Clock
 	admission admission
 
 	closing chan struct{} // closed by the first Shutdown

@@ -1,0 +1,147 @@
+package alarm_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock/internal/alarm"
+)
+
+// A sleeper notes when it is woken.
+type sleeper struct {
+	alarm.Alarm
+	mu    sync.Mutex
+	woken []time.Time
+	then  func()
+}
+
+func (s *sleeper) Wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.woken = append(s.woken, time.Now())
+	if s.then != nil {
+		s.then()
+	}
+}
+
+func (s *sleeper) times() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.woken)
+}
+
+func TestEverySleeperIsWokenAtItsTimeWhateverIsSetMovedAndStopped(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a seed gives one history
+			var c alarm.Clock
+			sleepers := make([]sleeper, 20)
+			want := make([][]time.Time, len(sleepers))
+			next := make([]time.Time, len(sleepers))
+			due := func() {
+				for i, at := range next {
+					if !at.IsZero() && !at.After(time.Now()) {
+						want[i] = append(want[i], at)
+						next[i] = time.Time{}
+					}
+				}
+			}
+			for range 500 {
+				i, d := random.IntN(len(sleepers)), time.Duration(random.Int64N(int64(time.Second)))
+				if random.IntN(3) == 0 {
+					c.Stop(&sleepers[i].Alarm)
+					next[i] = time.Time{}
+				} else {
+					c.Set(&sleepers[i].Alarm, &sleepers[i], d)
+					next[i] = time.Now().Add(d)
+				}
+				time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
+				synctest.Wait()
+				due()
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			due()
+			for i := range sleepers {
+				require.Equal(t, want[i], sleepers[i].times(), "seed %d, sleeper %d", seed, i)
+			}
+		})
+	}
+}
+
+func TestAnAlarmCanBeSetAgainFromItsWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c alarm.Clock
+		var s sleeper
+		s.then = func() {
+			if len(s.woken) < 5 {
+				c.Set(&s.Alarm, &s, time.Second)
+			}
+		}
+		start := time.Now()
+		c.Set(&s.Alarm, &s, 0)
+		time.Sleep(time.Minute)
+		require.Len(t, s.times(), 5)
+		assert.Equal(t, 4*time.Second, s.times()[4].Sub(start))
+	})
+}
+
+func TestSleepersOfOneMomentShareAGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c alarm.Clock
+		var mu sync.Mutex
+		awake, most := 0, 0
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			awake += n
+			most = max(most, awake)
+		}
+		sleepers := make([]sleeper, 1000)
+		for i := range sleepers {
+			sleepers[i].then = func() {
+				count(1)
+				time.Sleep(time.Microsecond)
+				count(-1)
+			}
+			c.Set(&sleepers[i].Alarm, &sleepers[i], time.Second)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, 1, most)
+		for i := range sleepers {
+			require.Len(t, sleepers[i].times(), 1)
+		}
+	})
+}
+
+func TestAlarmsAreSafeForConcurrentUse(*testing.T) {
+	var c alarm.Clock
+	sleepers := make([]sleeper, 8)
+	var all sync.WaitGroup
+	for i := range sleepers {
+		for range 2 {
+			all.Go(func() {
+				for n := range 500 {
+					c.Set(&sleepers[i].Alarm, &sleepers[i], time.Duration(n%7)*time.Microsecond)
+					if n%5 == 0 {
+						c.Stop(&sleepers[i].Alarm)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	var last sleeper
+	woken := make(chan struct{})
+	last.then = func() { close(woken) }
+	c.Set(&last.Alarm, &last, 0)
+	<-woken
+}
