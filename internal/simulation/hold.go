@@ -24,10 +24,11 @@ type hold struct {
 	sampling sync.Mutex // one look at Until at a time
 
 	// Under world.mu.
-	until     time.Time // as last told
-	end       time.Time // the context ended or Unlock was called; zero until then
-	unlocked  bool      // the program has called Unlock
-	released  time.Time // an Unlock returned nil
+	until     time.Time     // as last told
+	asked     time.Duration // by an Extend by hand that is under way
+	end       time.Time     // the context ended or Unlock was called; zero until then
+	unlocked  bool          // the program has called Unlock
+	released  time.Time     // an Unlock returned nil
 	successes []success
 }
 
@@ -128,7 +129,7 @@ func (h *hold) sample() {
 		return
 	}
 	if until.After(h.until) {
-		h.succeed(until, h.ttl)
+		h.succeed(until)
 	}
 	h.told(until)
 }
@@ -137,41 +138,48 @@ func (h *hold) sample() {
 // unknown can move it to a moment that has passed: until now, the holder went
 // by what it was told before.
 func (h *hold) told(until time.Time) {
+	if until.Before(h.until) && h.asked != 0 {
+		h.ttl = h.asked // it may have been extended to the smaller TTL
+	}
 	if now := time.Now(); until.Before(now) && until.Before(h.until) {
 		until = now
 	}
 	h.until = until
 }
 
-// extended notes the outcome of an Extend by hand.
-func (h *hold) extended(ttl time.Duration, err error) {
+// extend extends the lock by hand and notes the outcome.
+func (h *hold) extend(ctx context.Context, ttl time.Duration) {
+	h.w.mu.Lock()
+	h.asked = ttl.Truncate(time.Millisecond)
+	h.w.mu.Unlock()
+	err := h.lock.Extend(ctx, ttl)
 	h.sampling.Lock()
 	defer h.sampling.Unlock()
-	ttl = ttl.Truncate(time.Millisecond)
 	until := h.lock.Until()
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	switch {
-	case err == nil:
-		h.ttl = ttl
-		h.succeed(until, ttl)
-	case until.Before(h.until):
-		h.ttl = ttl // it may have been extended to the smaller TTL
+	if err == nil {
+		h.ttl = h.asked
+		h.succeed(until)
 	}
-	h.w.tell(h.value, "extended by hand to %v, until %s: %v", ttl, h.w.clock(until), err)
+	h.w.tell(h.value, "extended by hand to %v, until %s: %v", h.asked, h.w.clock(until), err)
 	h.told(until)
+	h.asked = 0
 }
 
-func (h *hold) succeed(until time.Time, ttl time.Duration) {
-	last := h.settled
-	if n := len(h.successes); n > 0 {
-		last = h.successes[n-1].at
+func (h *hold) succeed(until time.Time) {
+	now, begun := time.Now(), h.begun(until, h.ttl)
+	impossible := func() bool { return begun.After(now) || begun.Before(h.start) }
+	if impossible() && h.asked != 0 {
+		begun = h.begun(until, h.asked)
 	}
-	begun := h.begun(until, ttl)
-	if begun.After(time.Now()) || begun.Before(h.start) {
-		begun = last // it was for another TTL
+	if impossible() {
+		begun = h.settled // it was for a TTL that the lock had before
+		if n := len(h.successes); n > 0 {
+			begun = h.successes[n-1].at
+		}
 	}
-	h.successes = append(h.successes, success{begun: begun, at: time.Now(), until: until})
+	h.successes = append(h.successes, success{begun: begun, at: now, until: until})
 	h.w.stats.Extensions++
 	h.w.tell(h.value, "extended until %s", h.w.clock(until))
 }

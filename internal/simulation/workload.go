@@ -207,7 +207,7 @@ func (k *worker) extend(h *hold, p plan) {
 	}
 	ctx, cancel := k.patient(patience)
 	defer cancel()
-	h.extended(ttl, h.lock.Extend(ctx, ttl))
+	h.extend(ctx, ttl)
 }
 
 // patient returns a context that ends with the episode, and after patience if
