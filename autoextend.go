@@ -28,8 +28,12 @@ import (
 //
 // A lock that the program has dropped and did not unlock is not extended any
 // more once the contexts of [Lock.Context] have ended or were cancelled, which
-// the garbage collector has to notice; nor are locks that are still held when the context of [Locker.Shutdown] ends. Holding
-// a lock takes no goroutine and no timer of its own.
+// the garbage collector has to notice; nor are locks that are still held when
+// the context of [Locker.Shutdown] ends.
+//
+// Holding a lock takes no goroutine and no timer of its own. Where many locks of
+// a Locker fall due together, 256 begin to be extended at a time; the others wait
+// for their turn, for another third of the TTL at most.
 //
 // It is an error if limit is neither positive nor Forever, and in a call if the
 // TTL less its drift is not more than a third of the TTL.
