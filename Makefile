@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing
+MODULES = . examples/tracing benchmarks
 LINTED  = $(MODULES) interop
 
 # Sections that each pairing of libraries enters in make interop.
@@ -8,6 +8,10 @@ SECTIONS ?= 10000
 
 # How long the chaos lasts; SEED repeats the faults of another run.
 FOR ?= 60s
+
+# What make bench measures. FOR is each case's own there unless it is given.
+CASES  ?= all
+ROUNDS ?=
 
 # Tests of allocations, memory and time, which mean nothing with the race detector on.
 COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
@@ -68,6 +72,12 @@ interop: ## Contend with bull-redlock, redlock 4 and 5 (Node) and redsync; SECTI
 	@command -v npm >/dev/null || { echo "make interop needs Node and npm" >&2; exit 1; }
 	cd interop && npm ci --prefer-offline
 	go -C interop test -race -count=1 -v -timeout 1h ./... -sections $(SECTIONS)
+
+.PHONY: bench
+bench: export REDLOCK_REQUIRE_REDIS = 1
+bench: ## Measure beside other libraries; CASES (all) by the beginnings of names, FOR and ROUNDS as they say
+	go -C benchmarks test -count=1 -v -timeout 0 -run '^TestBench$$' . -cases '$(CASES)' \
+		$(if $(filter file,$(origin FOR)),,-for $(FOR)) $(if $(ROUNDS),-rounds $(ROUNDS))
 
 .PHONY: chaos
 chaos: export REDLOCK_REQUIRE_REDIS = 1

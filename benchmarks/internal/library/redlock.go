@@ -1,0 +1,98 @@
+package library
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock"
+)
+
+// shutdownTimeout bounds the wait for what a Locker has under way; a frozen
+// node may not answer for long.
+const shutdownTimeout = 2 * time.Second
+
+// Ours is what the names of this library begin with.
+const Ours = "redlock"
+
+// Redlock is this library on plain clients.
+func Redlock(opts ...redlock.Option) Library {
+	return Library{
+		Name: Ours, Settings: "WithRetry(Forever, 400ms)",
+		Open: func(addrs []string, ttl time.Duration) (Locker, error) {
+			nodes := clients(addrs)
+			return openRedlock(nodes, nodes, ttl, opts)
+		},
+	}
+}
+
+// RedlockPipelined is this library on clients that send what many callers want
+// at once in pipelines.
+func RedlockPipelined(opts ...redlock.Option) Library {
+	return Library{
+		Name: Ours + ", AutoPipeliner", Settings: "WithRetry(Forever, 400ms), client.AutoPipeline()",
+		Open: func(addrs []string, ttl time.Duration) (Locker, error) {
+			plain := clients(addrs)
+			return openPipelined(plain, ttl, opts)
+		},
+	}
+}
+
+// openPipelined is the one place that knows how a user has a Locker pipeline.
+func openPipelined(plain []*redis.Client, ttl time.Duration, opts []redlock.Option) (Locker, error) {
+	nodes, err := pipeliners(plain)
+	if err != nil {
+		return nil, err
+	}
+	return openRedlock(nodes, plain, ttl, opts)
+}
+
+// RedlockWithoutLine is this library without the line of those who wait.
+func RedlockWithoutLine() Library {
+	l := Redlock(withoutWaitingLine()...)
+	l.Name, l.Settings = Ours+", no line", l.Settings+", WithoutWaitingLine()"
+	return l
+}
+
+// withoutWaitingLine is the one place that knows how a user switches the line
+// off. There is none yet.
+func withoutWaitingLine() []redlock.Option { return nil }
+
+type redlockLocker struct {
+	locker  *redlock.Locker
+	clients []*redis.Client
+	ttl     time.Duration
+}
+
+func openRedlock[C redlock.Client](nodes []C, plain []*redis.Client, ttl time.Duration, opts []redlock.Option) (Locker, error) {
+	opts = append([]redlock.Option{redlock.WithRetry(redlock.Forever, 400*time.Millisecond)}, opts...)
+	l, err := redlock.New(nodes, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &redlockLocker{l, plain, ttl}, nil
+}
+
+func (l *redlockLocker) Mutex(key string) Mutex { return &redlockMutex{from: l, key: key} }
+
+func (l *redlockLocker) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	return errors.Join(l.locker.Shutdown(ctx), closeAll(l.clients))
+}
+
+type redlockMutex struct {
+	from *redlockLocker
+	key  string
+	lock *redlock.Lock
+}
+
+func (m *redlockMutex) Lock(ctx context.Context) (err error) {
+	m.lock, err = m.from.locker.Lock(ctx, m.key, m.from.ttl)
+	return err
+}
+
+func (m *redlockMutex) Extend(ctx context.Context) error { return m.lock.Extend(ctx, m.from.ttl) }
+func (m *redlockMutex) Unlock(ctx context.Context) error { return m.lock.Unlock(ctx) }
