@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ type benchCase struct {
 
 // all returns the cases in the order of the report.
 func all() []benchCase {
-	return waitingCases()
+	return slices.Concat(speedCases(), waitingCases())
 }
 
 func (c *benchCase) isWanted() bool {

@@ -14,7 +14,6 @@ import (
 const (
 	contenders = 16
 	newcomers  = 8
-	theKey     = "contended"
 
 	// How long newcomers rest between their locks: until this library has
 	// forgotten that the resource is contended.
@@ -159,7 +158,7 @@ func (g *rig) crowd(t *testing.T, l library.Library, c crowd) *contest {
 			locker, rest = w.lockers[c.lockers+n], restOf(n)
 		}
 		w.workers = append(w.workers, load.Worker{
-			Mutex: load.Same(locker.Mutex(theKey)), Section: w.section, Hold: c.hold, Rest: rest,
+			Mutex: load.Same(locker.Mutex(keyOf(l, "contended"))), Section: w.section, Hold: c.hold, Rest: rest,
 		})
 	}
 	return w
