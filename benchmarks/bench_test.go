@@ -43,7 +43,7 @@ type benchCase struct {
 
 // all returns the cases in the order of the report.
 func all() []benchCase {
-	return slices.Concat(speedCases(), waitingCases())
+	return slices.Concat(speedCases(), faultCases(), distanceCases(), curveCases(), waitingCases())
 }
 
 func (c *benchCase) isWanted() bool {

@@ -123,12 +123,18 @@ var number = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
 // maxText is how much of an error's text tells it from others.
 const maxText = 160
 
+// Text returns what tells an error of an operation from others: what it says,
+// without numbers, which differ from port to port.
+func Text(op string, err error) string {
+	text := op + ": " + number.ReplaceAllString(err.Error(), "#")
+	return text[:min(len(text), maxText)]
+}
+
 func (t *Tally) fail(op string, err error) {
 	if t.Errors == nil {
 		t.Errors = make(map[string]int)
 	}
-	text := op + ": " + number.ReplaceAllString(err.Error(), "#")
-	t.Errors[text[:min(len(text), maxText)]]++
+	t.Errors[Text(op, err)]++
 	time.Sleep(errorPause)
 }
 
