@@ -14,7 +14,8 @@ CASES  ?= all
 ROUNDS ?=
 
 # Tests of allocations, memory and time, which mean nothing with the race detector on.
-COST = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
+COST  = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
+GUARD = TestAllocationsAreWhatTheyWere|TestLockAndUnlockTakeNotMuchLongerThanTheirCommands
 
 # Histories that make soak runs, and the first one's seed.
 SEEDS ?= 10000
@@ -53,6 +54,7 @@ test: ## Run every test with -race, on real Redis servers too (as root or with C
 	done; \
 	echo "what -race would distort: go test -v -run '$(COST)' ."; \
 	go test -count=1 -v -run '$(COST)' . || failed=1; \
+	go -C benchmarks test -count=1 -v -run '$(GUARD)' . || failed=1; \
 	echo "what -race would take long for: go test -v ./internal/simulation"; \
 	go test -count=1 -timeout 10m -v -run '^TestHistories$$' ./internal/simulation || failed=1; \
 	exit $$failed

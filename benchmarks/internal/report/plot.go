@@ -33,6 +33,7 @@ const (
 	plotHeight = 9 * vg.Centimeter
 	lineWidth  = 1.5
 	markRadius = 4
+	titleWidth = 56 // in characters
 	legendGap  = 8
 	legendDrop = 45  // the height of the title
 	legendFont = 1.3 // where the font is missing, another one that is wider takes its place
@@ -48,6 +49,27 @@ func slug(text string) string {
 	return strings.Join(words, "-")
 }
 
+// wrap breaks a text into lines of at most width characters, where its words
+// allow that.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	length := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case length+1+len(word) > width:
+			b.WriteByte('\n')
+			length = 0
+		default:
+			b.WriteByte(' ')
+			length++
+		}
+		b.WriteString(word)
+		length += len(word)
+	}
+	return b.String()
+}
+
 // draw writes the picture to its file in dir.
 func (p Plot) draw(dir string, r *Result) error {
 	i := slices.IndexFunc(r.Columns, func(c Column) bool { return c.Name == p.Column })
@@ -58,7 +80,7 @@ func (p Plot) draw(dir string, r *Result) error {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	picture := plot.New()
 	picture.TextHandler.Cache().Add(liberation.Collection())
-	picture.Title.Text = r.Title + "\n" + p.Title
+	picture.Title.Text = p.Title + "\n" + wrap(r.Title, titleWidth)
 	picture.Title.Padding = vg.Points(8)
 	picture.Y.Label.Text = column.label()
 	picture.X.Label.Text = p.XName
