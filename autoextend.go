@@ -32,8 +32,9 @@ import (
 // the context of [Locker.Shutdown] ends.
 //
 // Holding a lock takes no goroutine and no timer of its own. Where many locks of
-// a Locker fall due together, 256 begin to be extended at a time; the others wait
-// for their turn, for another third of the TTL at most.
+// a Locker fall due together, 256 begin to be extended at a time. The others wait
+// for their turn, for half of what they still are valid for at most: about a third
+// of the TTL, so that an extension begins with the last third of it at the latest.
 //
 // It is an error if limit is neither positive nor Forever, and in a call if the
 // TTL less its drift is not more than a third of the TTL.
@@ -83,7 +84,7 @@ func (h *hold) inUse() bool {
 
 // patience is how long a lock stands in the queue of those that are due before
 // it is extended out of turn: half of what it then is valid for.
-func patience(ttl time.Duration) time.Duration { return ttl / 3 }
+func patience(e lease) time.Duration { return max(e.ttl-e.drift-dueAfter(e.ttl), 0) / 2 }
 
 // untilDue returns when an automatic extension is to begin, or the queue for it
 // is to be left.
@@ -93,7 +94,7 @@ func (h *hold) untilDue(now clock.Time) time.Duration {
 	case h.phase == extending || !h.extends():
 		return math.MaxInt64
 	case h.phase == queued:
-		due += patience(h.lease.ttl)
+		due += patience(h.lease)
 	}
 	return max(due-now.Since(h.lease.start), 0)
 }

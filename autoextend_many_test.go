@@ -119,9 +119,9 @@ func TestALockThatWaitsForTooLongIsExtendedOutOfTurn(t *testing.T) {
 		before := nodes[2].commands()
 		nodes[0].freeze()
 		nodes[1].freeze()
-		time.Sleep(10*time.Second - time.Millisecond)
+		time.Sleep(9900 * time.Millisecond) // half of the 9.848 s that it was valid for when it was due are left
 		assert.Equal(t, admitted, nodes[2].commands()-before)
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(25 * time.Millisecond)
 		synctest.Wait()
 		assert.Equal(t, admitted+50, nodes[2].commands()-before)
 		nodes[0].thaw()
@@ -166,9 +166,84 @@ func TestAnExtendThatSucceedsAfterItsShorterTTLIsOverEndsTheLockThen(t *testing.
 		warmUp(t, l)
 		k := lock(t, l)
 		end := time.Now().Add(200 * time.Millisecond)
-		nodes[0].onSend(func() { jump.Store(int64(time.Second)) }) // the machine was suspended
+		for _, n := range nodes {
+			n.onSend(func() { jump.Store(int64(time.Second)) }) // the machine was suspended
+		}
 		require.ErrorIs(t, k.Extend(t.Context(), 200*time.Millisecond), redlock.ErrLockLost)
 		assert.False(t, k.Until().After(end))
-		nodes[0].onSend(nil)
+		for _, n := range nodes {
+			n.onSend(nil)
+		}
+		synctest.Wait()
+		requireFree(t, nodes...)
+	})
+}
+
+func TestALockThatReachedItsLimitBeforeItsFirstRoundHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const long = time.Hour // due after 20 minutes
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes, redlock.WithNodeTimeout(2*time.Second))
+		warmUp(t, l)
+		var limited []*redlock.Lock
+		for i := range admitted {
+			k, err := l.Lock(t.Context(), "limited "+strconv.Itoa(i), long, redlock.WithAutoExtend(long/3+time.Second/2), redlock.WithRetry(0, 0))
+			require.NoError(t, err)
+			limited = append(limited, k)
+		}
+		synctest.Wait()
+		time.Sleep(long/3 - time.Second)
+		nodes[0].freeze()
+		nodes[1].freeze()
+		var all sync.WaitGroup
+		for _, k := range limited {
+			all.Go(func() { assert.ErrorIs(t, k.Extend(t.Context(), long+time.Minute), redlock.ErrNoQuorum) })
+		}
+		all.Wait()
+		nodes[0].thaw()
+		nodes[1].thaw()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Zero(t, redlock.OpenCalls(l)-len(limited), "one campaign each waits, all nodes are well")
+		k, err := l.Lock(t.Context(), "a", 15*time.Second, forever)
+		require.NoError(t, err)
+		until := k.Until()
+		time.Sleep(5*time.Second + time.Millisecond)
+		synctest.Wait()
+		assert.True(t, k.Until().After(until), "it was not extended when it was due")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		assert.True(t, k.Until().After(until), "nor out of turn")
+		require.NoError(t, k.Unlock(t.Context()))
+		unlockAll(t, limited)
+	})
+}
+
+// With a drift factor over 1/3 the validity is over before two thirds of the TTL.
+func TestALockOfLargeDriftLeavesTheQueueBeforeItsValidityEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const locks = 3*admitted + 1
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes, redlock.WithDriftFactor(0.4), redlock.WithNodeTimeout(2*time.Second))
+		openConnections(t, l, nodes, locks)
+		held := keepMany(t, l, locks)
+		for _, n := range nodes {
+			n.slow(time.Second)
+		}
+		time.Sleep(14 * time.Second)
+		lost := 0
+		for _, k := range held {
+			if !k.Valid() {
+				lost++
+			}
+		}
+		assert.Zero(t, lost, "of %d; each takes a second of the four there are", locks)
+		for _, n := range nodes {
+			n.slow(0)
+		}
+		time.Sleep(5 * time.Second)
+		for _, k := range held {
+			_ = k.Unlock(t.Context())
+		}
 	})
 }

@@ -24,7 +24,7 @@ const (
 // one, and after a pause of the whole process all of them do: without a bound,
 // the process is then so busy that healthy nodes look silent to it. 256 keep
 // two processors busy with servers on the same machine; beyond them, a lock that
-// waits for too long goes out of turn.
+// has waited for too long goes out of turn; see patience.
 const maxAdmitted = 256
 
 // An admission lets a bounded number of automatic extensions begin; the others
@@ -147,6 +147,7 @@ func (c *campaign) run(ctx context.Context) (result string, err error) {
 		}
 		result, err = c.turn(ctx, t.over)
 		<-t.taken
+		c.leave()
 		if result != "" || err != nil {
 			return result, err
 		}

@@ -262,7 +262,7 @@ func (e *NodeError) ErrorType() string { return round.ErrorType(e.Err) }
 
 // invalid returns an error that matches ErrInvalidArgument and says what and why.
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalidArgument, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", ErrInvalidArgument, oneLine(fmt.Sprintf(format, args...)))
 }
 
 // ended returns the error of a context that is done. A cause that its owner gave
@@ -276,7 +276,8 @@ func ended(ctx context.Context) error {
 	return fmt.Errorf("%w (%s)", err, oneLine(shorten(cause.Error())))
 }
 
-// optionsError is what was wrong with the options of one call.
+// An optionsError is what was wrong with the options of one call, or with the
+// instruments of a provider.
 type optionsError []error
 
 func (e optionsError) Error() string {

@@ -111,13 +111,15 @@ func (h *hold) renew(ctx context.Context, next lease) bool {
 	h.mu.Lock()
 	now := h.now()
 	if h.over == nil && h.lease.left(now) > 0 {
-		h.replace(next, now)
+		if next.left(now) > 0 {
+			h.replace(next, now)
+			h.mu.Unlock()
+			return true
+		}
+		h.latest = h.lease.start.Add(h.lease.ttl) // the keys outlast the lock: whoever ends it removes them
+		h.lease = next
 	}
-	valid := h.over == nil && h.lease.left(now) > 0
 	h.mu.Unlock()
-	if valid {
-		return true
-	}
 	h.lose(ctx, expired)
 	return false
 }

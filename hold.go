@@ -89,11 +89,17 @@ func (h *hold) Wake() {
 		go h.expire(ctx) // ends with what the release starts; until then the lock counts as held
 		return
 	}
-	contexts := h.reachLimit(now)
+	if contexts := h.reachLimit(now); len(contexts) > 0 {
+		// Where the program has contexts of its own type, ending one calls it.
+		h.locker.fleet.Begin() // the lock is held, so that Shutdown waits for this
+		go func() {
+			defer h.locker.fleet.End()
+			h.cancel(contexts)
+		}()
+	}
 	enter, outOfTurn := h.takeDue(now)
 	h.reschedule(now)
 	h.mu.Unlock()
-	h.cancel(contexts)
 	switch {
 	case enter:
 		h.locker.admission.enter(ctx, h)

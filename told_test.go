@@ -175,3 +175,52 @@ func TestNewDoesNotPanicForClientsWithoutOptions(t *testing.T) {
 		})
 	}
 }
+
+type panicking struct{}
+
+func (panicking) Process(_ context.Context, cmd redis.Cmder) error {
+	panic(fmt.Sprint("no route for ", cmd.Args()))
+}
+
+func TestAPanicThatQuotesTheCommandIsStillToldAsAPanic(t *testing.T) {
+	l, err := redlock.New([]panicking{{}})
+	require.NoError(t, err)
+	_, err = l.TryLock(t.Context(), "a", ttl)
+	e, ok := errors.AsType[*redlock.NodeError](err)
+	require.True(t, ok, "%v", err)
+	assert.ErrorContains(t, e, "the client panicked")
+	assert.Equal(t, "panic", e.ErrorType())
+}
+
+type optionsOf struct {
+	stub
+	f func() *redis.Options
+}
+
+func (c optionsOf) Options() *redis.Options { return c.f() }
+
+func TestWhatNewRejectsIsToldInOneLineOfUTF8(t *testing.T) {
+	for name, f := range map[string]func() *redis.Options{
+		"options that panic": func() *redis.Options { panic(errors.Join(errRefused, errRefused)) },
+		"the same address":   func() *redis.Options { return &redis.Options{Addr: "a\nb\xff"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := redlock.New([]redlock.Client{optionsOf{f: f}, optionsOf{f: f}})
+			require.ErrorIs(t, err, redlock.ErrInvalidArgument)
+			assert.NotContains(t, err.Error(), "\n")
+			assert.NotContains(t, err.Error(), "\xff")
+		})
+	}
+}
+
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+
+func TestAnErrorOfAClientThatPanicsWhenItIsReadIsAFailureOfItsNode(t *testing.T) {
+	l, err := redlock.New([]failing{{(*brokenError)(nil)}})
+	require.NoError(t, err)
+	_, err = l.TryLock(t.Context(), "a", ttl)
+	require.ErrorIs(t, err, redlock.ErrNoQuorum)
+	assert.ErrorContains(t, err, "panicked")
+}

@@ -117,7 +117,7 @@ func newTelemetry(tp trace.TracerProvider, mp metric.MeterProvider, extra func(s
 	t.lateReplies = m.counter("redlock.node.late_replies", "{reply}", "Replies that a node sent after the node timeout.")
 	t.active = m.upDownCounter("redlock.lock.active", "{lock}", "Locks held.")
 	t.waiting = m.upDownCounter("redlock.lock.waiting", "{caller}", "Callers that were refused and wait for their next attempt.")
-	return t, errors.Join(m.errs...)
+	return t, join(m.errs)
 }
 
 // instruments makes instruments and collects what goes wrong.

@@ -50,8 +50,13 @@ func (c *Clock) Set(a *Alarm, s Sleeper, d time.Duration) {
 func (c *Clock) Stop(a *Alarm) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a.place != 0 {
-		heap.Remove(&c.queue, a.place-1)
+	if a.place == 0 {
+		return
+	}
+	heap.Remove(&c.queue, a.place-1)
+	if len(c.queue) == 0 && !c.fires.IsZero() {
+		c.timer.Stop() // what runs keeps all that belongs to it from being collected
+		c.fires = time.Time{}
 	}
 }
 
@@ -82,11 +87,13 @@ func (c *Clock) ring() {
 		return // the timer was moved when it had fired already
 	}
 	c.ringing, c.fires = true, time.Time{}
+	defer func() { // also if a sleeper calls runtime.Goexit
+		c.ringing = false
+		c.arm()
+	}()
 	for len(c.queue) > 0 && !c.queue[0].at.After(time.Now()) {
 		c.wake(heap.Pop(&c.queue).(*Alarm).sleeper)
 	}
-	c.ringing = false
-	c.arm()
 }
 
 // wake wakes s without the mutex.

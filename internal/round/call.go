@@ -64,6 +64,9 @@ func (c *call) redact(err error) error {
 	case isReply(err):
 		return replyError(clean)
 	}
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		return &panicError{clean}
+	}
 	return errors.New(clean)
 }
 
@@ -108,7 +111,7 @@ func (f *Fleet) call(ctx context.Context, c *call, node int) (any, error) {
 func process(ctx context.Context, client Client, args []any, once bool) (reply any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			reply, err = nil, &panicError{p}
+			reply, err = nil, &panicError{fmt.Sprint("the client panicked: ", p)}
 		}
 	}()
 	cmd := redis.NewCmd(ctx, args...)
@@ -116,10 +119,13 @@ func process(ctx context.Context, client Client, args []any, once bool) (reply a
 	if once {
 		cmder = onceCmd{cmd}
 	}
-	if err := client.Process(ctx, cmder); err != nil {
-		return nil, err
+	if err = client.Process(ctx, cmder); err == nil {
+		reply, err = cmd.Result()
 	}
-	return cmd.Result()
+	if err != nil {
+		_ = err.Error() // that of a client's own type may panic, too
+	}
+	return reply, err
 }
 
 // A onceCmd is a command that go-redis does not send again.

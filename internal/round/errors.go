@@ -35,9 +35,9 @@ func (e *silentError) Error() string {
 }
 
 // A panicError is what a client panicked with.
-type panicError struct{ value any }
+type panicError struct{ text string }
 
-func (e *panicError) Error() string { return fmt.Sprintf("the client panicked: %v", e.value) }
+func (e *panicError) Error() string { return e.text }
 
 // A replyError is a Redis error whose text was changed.
 type replyError string
@@ -78,7 +78,7 @@ func ErrorType(err error) string {
 // code returns the code that a Redis error begins with, "ERR" if it has none.
 func code(text string) string {
 	first, _, _ := strings.Cut(text, " ")
-	if first == "" || strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+	if first == "" || len(first) > 20 || strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return "ERR"
 	}
 	return first

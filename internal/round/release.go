@@ -21,8 +21,8 @@ type releaseNode struct {
 	kind     kind  // none until it is sent; failed, removed, notOurs or skipped once it is over
 	err      error // of a failure
 	underway bool
-	sent     bool // it was sent at least once, so that another one may find nothing
-	silent   bool // the wave does not wait for it
+	sent     bool          // it was sent at least once, so that another one may find nothing
+	silent   time.Duration // for so long; the wave does not wait for it if it is not 0
 }
 
 // A Wave is one try to remove the value from all nodes.
@@ -70,13 +70,16 @@ func (g *Grant) enlist(places []lane.Place) {
 		if places[i].Taken() {
 			n.underway = true
 		}
-		if n.silent = n.underway && places[i].SilentFor() > 0; n.silent {
+		if n.silent = 0; n.underway {
+			n.silent = places[i].SilentFor()
+		}
+		if n.silent > 0 {
 			silent++
 		}
 	}
 	if silent > quorum.Spare(len(places)) {
 		for i := range g.nodes {
-			g.nodes[i].release.silent = false
+			g.nodes[i].release.silent = 0
 		}
 	}
 }
@@ -99,7 +102,7 @@ func (g *Grant) released(node int, v vote) {
 func (g *Grant) settle() {
 	waiting := 0
 	for i := range g.nodes {
-		if n := &g.nodes[i].release; n.underway && !n.silent {
+		if n := &g.nodes[i].release; n.underway && n.silent == 0 {
 			waiting++
 		}
 	}
@@ -170,8 +173,9 @@ func (w *Wave) result() Result {
 	res := Result{Outcome: w.outcome, Agreed: tally.Removed, Refused: tally.NotOurs}
 	for i := range g.nodes {
 		switch n := &g.nodes[i].release; {
-		case n.underway && (n.silent || w.late): // else it was not waited for
-			res.Failures = append(res.Failures, Failure{i, OpRelease, g.fleet.silence(i, time.Since(w.begun))})
+		case n.underway && (n.silent > 0 || w.late): // else it was not waited for
+			silent := n.silent + time.Since(w.begun)
+			res.Failures = append(res.Failures, Failure{i, OpRelease, g.fleet.silence(i, silent)})
 		case n.kind == failed:
 			res.Failures = append(res.Failures, Failure{i, OpRelease, n.err})
 		}

@@ -28,7 +28,10 @@ var (
 func TestMain(m *testing.M) {
 	redistest.Silence()
 	flag.Parse()
-	debug.SetGCPercent(800) // a history makes much garbage and keeps little
+	debug.SetGCPercent(800) // a history makes much garbage and keeps little,
+	// but for what its pools keep until the second collection after it: without a
+	// limit, that is the more the less often there is one.
+	debug.SetMemoryLimit(2 << 30)
 	os.Exit(m.Run())
 }
 
