@@ -20,7 +20,7 @@ func (w *world) explain(s *span) {
 	switch {
 	case h != nil && h.end.IsZero():
 		return // it is held
-	case s.late, s.value.unreleased(s.node):
+	case s.late, s.stretched, s.value.unreleased(s.node):
 	case h != nil && !h.unlocked && !s.expires.After(h.until.Add(drift(h.ttl)+slack(h.ttl))):
 		// Nobody unlocked it, and it ran out a moment ago.
 	default:

@@ -122,7 +122,9 @@ func (n *node) look(key string, m *message, why ended) {
 		s.value.spans = append(s.value.spans, s)
 		n.here[key] = s
 	}
-	s.expires = now.Add(n.lasts(n.redis.TTL(key)))
+	expires := now.Add(n.lasts(n.redis.TTL(key)))
+	s.stretched = s.stretched || m != nil && m.conn.closed && expires.After(s.expires)
+	s.expires = expires
 }
 
 func (s *span) end(at time.Time, why ended) {

@@ -28,6 +28,8 @@ type span struct {
 	expires time.Time
 	why     ended
 	late    bool // set by a request whose connection the client had closed
+	// stretched says that such a request has made it last longer.
+	stretched bool
 }
 
 // ended is why a span ended.
