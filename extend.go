@@ -168,11 +168,11 @@ func (h *hold) loseMajority(ctx context.Context, rounds int, res round.Result) e
 	return err
 }
 
-// confirm makes a node count that has the value since a moment ago: if the
+// Confirm makes a node count that has the value since a moment ago: if the
 // others still have it now, there was no gap. It is what an extension to the
 // present end of the lock finds out. It runs on a goroutine that counts as a
 // node call under way, and ends with the lock at the latest.
-func (h *hold) confirm(ctx context.Context) {
+func (h *hold) Confirm(ctx context.Context) {
 	if !h.confirming.CompareAndSwap(false, true) {
 		return // one that has not begun will see this node too
 	}

@@ -45,7 +45,7 @@ type hold struct {
 	asked    bool                                      // Unlock was called
 	tooLate  bool                                      // for the first time when nothing would have been left anyway
 
-	confirming atomic.Bool // a confirm waits for its turn
+	confirming atomic.Bool // a Confirm waits for its turn
 }
 
 // A lease is how long a lock is valid: ttl less drift, from the moment just
@@ -69,7 +69,7 @@ func (h *hold) begin() {
 	h.mu.Lock()
 	h.reschedule(h.now())
 	h.mu.Unlock()
-	h.grant.OnFresh(h.confirm)
+	h.grant.OnFresh(h)
 }
 
 func (h *hold) now() clock.Time { return h.locker.clock.Now() }

@@ -181,13 +181,21 @@ func (g *Grant) news(x *Extension) bool {
 func (g *Grant) tell() {
 	select {
 	case g.told <- struct{}{}:
-	default: // told already
+	default: // told already, or nobody has asked
 	}
 }
 
 // News returns a channel that tells when there may be a verdict, or when a node
 // has answered that had not for long. It is for one reader.
-func (g *Grant) News() <-chan struct{} { return g.told }
+// What was told before it was first asked for is in the verdict.
+func (g *Grant) News() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.told == nil {
+		g.told = make(chan struct{}, 1)
+	}
+	return g.told
+}
 
 // Verdict returns what the votes of all rounds since the last success say, late
 // ones too: Extended and the round for ttl to whose end a majority keeps the

@@ -30,9 +30,9 @@ type Grant struct {
 	release release
 	// successes is how many extensions have succeeded.
 	successes int
-	arming    *Extension // the last one after which empty nodes get the value again
-	told      chan struct{}
-	fresh     func(ctx context.Context)
+	arming    *Extension    // the last one after which empty nodes get the value again
+	told      chan struct{} // nil until somebody wants to know
+	holder    Holder
 	missed    context.Context //nolint:containedctx // of a grant that came before OnFresh
 	late      bool
 	// countUntil is until when grants of the attempt count; zero while it is
@@ -63,7 +63,6 @@ func newGrant(f *Fleet, resource, value string) *Grant {
 	g := &Grant{
 		fleet: f, value: value, boxed: value, keys: [1]any{resource},
 		train: f.lanes.NewTrain(resource), nodes: make([]grantNode, f.Size()),
-		told: make(chan struct{}, 1),
 	}
 	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Args(g.keys[:], g.boxed), once: true}
 	return g
@@ -135,16 +134,22 @@ func (g *Grant) Late() bool {
 	return g.late
 }
 
-// OnFresh has f called, on a goroutine of its own, when a node has the value
-// but does not count for extensions until one has succeeded beside it.
-func (g *Grant) OnFresh(f func(ctx context.Context)) {
+// A Holder has the lock that a grant has become. Confirm is called, on a
+// goroutine of its own, when a node has the value but does not count for
+// extensions until one has succeeded beside it.
+type Holder interface {
+	Confirm(ctx context.Context)
+}
+
+// OnFresh says whom to tell of such nodes.
+func (g *Grant) OnFresh(h Holder) {
 	g.mu.Lock()
-	g.fresh = f
+	g.holder = h
 	missed := g.missed
 	g.missed = nil
 	g.mu.Unlock()
 	if missed != nil {
-		g.background(func() { f(missed) })
+		g.background(func() { h.Confirm(missed) })
 	}
 }
 
@@ -153,13 +158,13 @@ func (g *Grant) refresh(ctx context.Context, node int) {
 	ctx = context.WithoutCancel(ctx)
 	g.mu.Lock()
 	g.nodes[node].fresh = true
-	fresh := g.fresh
-	if fresh == nil {
+	holder := g.holder
+	if holder == nil {
 		g.missed = ctx
 	}
 	g.mu.Unlock()
-	if fresh != nil {
-		g.background(func() { fresh(ctx) })
+	if holder != nil {
+		g.background(func() { holder.Confirm(ctx) })
 	}
 }
 
