@@ -8,3 +8,6 @@ func SetWallJump(l *Locker, jump func() time.Duration) { l.clock.Jump = jump }
 
 // OpenCalls returns how many node calls of l are under way or wait.
 func OpenCalls(l *Locker) int { return l.fleet.Open() }
+
+// Lines returns how many resources are held or waited for in this process.
+func Lines(l *Locker) int { return l.lines.Len() }

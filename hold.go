@@ -13,6 +13,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/alarm"
 	"github.com/b0401464/redlock/internal/clock"
+	"github.com/b0401464/redlock/internal/line"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
 )
@@ -26,6 +27,7 @@ type hold struct {
 	call     callConfig
 	since    clock.Time // just before the attempt that granted it
 	attrs    []attribute.KeyValue
+	place    line.Place        // in the line of the Locker
 	origin   trace.SpanContext // of the Lock call; automatic extensions are linked to it
 
 	dropped atomic.Bool // the program cannot reach its Lock any more
@@ -157,6 +159,7 @@ func (h *hold) end(ctx context.Context, kind error, detail string, release func(
 	h.mu.Unlock()
 	h.cancel(contexts)
 	release()
+	h.place.End() // the next one's commands come after the release in every lane
 	defer h.locker.letGo()
 	t := h.locker.telemetry
 	t.add(ctx, t.active, -1, h.attrs)

@@ -37,6 +37,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/alarm"
 	"github.com/b0401464/redlock/internal/clock"
+	"github.com/b0401464/redlock/internal/line"
 	"github.com/b0401464/redlock/internal/round"
 )
 
@@ -55,6 +56,7 @@ type Locker struct {
 	_ noCopy
 
 	fleet     *round.Fleet
+	lines     line.Table
 	addrs     []string
 	config    config
 	clock     clock.Clock

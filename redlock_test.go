@@ -168,8 +168,8 @@ func TestTheDefaultIsElevenAttemptsWithPausesOfZeroTo800Milliseconds(t *testing.
 func TestRetriesCanBeSetForOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 1)
+		lock(t, newLocker(t, nodes))
 		l := newLocker(t, nodes, redlock.WithRetry(5, time.Millisecond), redlock.WithJitter(0))
-		lock(t, l)
 		for want, opts := range map[int][]redlock.LockOption{
 			6: nil,
 			1: {redlock.WithRetry(0, time.Second)},

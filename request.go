@@ -3,8 +3,6 @@ package redlock
 import (
 	"context"
 	"errors"
-	"math"
-	"math/rand/v2"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -38,12 +36,14 @@ type request struct {
 	once     bool // TryLock: one attempt, whatever call says
 	began    time.Time
 
+	hold     *hold // what is to become the lock; it has the place in line
 	attrs    []attribute.KeyValue
 	span     trace.SpanContext
 	attempts int          // begun
 	retries  int          // begun attempts that cost a retry
 	splits   int          // ties in a row
-	waits    bool         // it was refused and counts as waiting
+	paid     bool         // the last pause cost a retry
+	waits    bool         // it counts as waiting
 	last     round.Result // of the last finished attempt; Undecided if there was none
 }
 
@@ -83,8 +83,12 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	if !l.enter() {
 		return nil, r.fail(ErrShutdown, nil)
 	}
+	r.hold = &hold{locker: l, resource: r.resource}
 	h, err := r.acquire(ctx)
+	r.stopWaiting(ctx)
+	defer r.hold.place.Leave() // unless it is a lock by then
 	if l.leave(h != nil) {
+		l.lines.Hold(&h.place, r.resource)
 		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
 		h.begin() //nolint:contextcheck // the lock does not depend on ctx
 		return newLock(h), nil
@@ -98,6 +102,11 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 
 func (r *request) acquire(ctx context.Context) (*hold, error) {
 	l := r.locker
+	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource) {
+		if err := r.stand(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		if ctx.Err() != nil {
 			return nil, r.interrupted(ctx)
@@ -113,13 +122,13 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 		case pause < 0:
 			return nil, r.fail(ErrNotAcquired, nil, r.kind())
 		}
-		if !r.waits {
-			r.waits = true
-			l.telemetry.add(ctx, l.telemetry.waiting, 1, r.attrs)
-			defer l.telemetry.add(ctx, l.telemetry.waiting, -1, r.attrs)
-		}
-		if err := r.sleep(ctx, pause); err != nil {
+		r.countWaiting(ctx)
+		woken, err := r.sleep(ctx, pause)
+		if err != nil {
 			return nil, err
+		}
+		if woken && r.paid {
+			r.retries--
 		}
 	}
 }
@@ -146,7 +155,7 @@ func (r *request) attempt(ctx context.Context) (*hold, time.Duration) {
 	summary.outcome = outcomes[res.Outcome]
 	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {
 		summary.validity = validity
-		return r.newHold(grant, start), 0
+		return r.granted(grant, start), 0
 	}
 	grant.Release(ctx, timeout)
 	switch {
@@ -161,68 +170,6 @@ func (r *request) attempt(ctx context.Context) (*hold, time.Duration) {
 		r.last = res
 	}
 	return nil, r.pause(elapsed)
-}
-
-// pause returns how long to wait before the next attempt, negative if there is
-// to be none.
-func (r *request) pause(attempt time.Duration) time.Duration {
-	if r.last.Outcome == quorum.Split && r.retriesLeft() != 0 && r.splits < maxSplits {
-		r.splits++
-		return r.fit(quorum.SplitPause(attempt, r.splits-1, random()), attempt)
-	}
-	r.splits = 0
-	if r.retriesLeft() == 0 {
-		return -1
-	}
-	r.retries++
-	return r.fit(quorum.Delay(r.call.delay, r.call.jitter, random()), attempt)
-}
-
-// retriesLeft returns how many retries are left, or Forever.
-func (r *request) retriesLeft() int {
-	switch {
-	case r.once:
-		return 0
-	case r.call.retries == Forever:
-		return Forever
-	}
-	return r.call.retries - r.retries
-}
-
-// random returns a number in [0, 1).
-func random() float64 {
-	return rand.Float64() //nolint:gosec // spreads pauses; nothing secret depends on it
-}
-
-// fit cuts a pause that would outlast WithMaxWait so that one more attempt, which
-// takes about as long as the last one, ends the wait.
-func (r *request) fit(pause, attempt time.Duration) time.Duration {
-	left := r.left()
-	if left <= 0 {
-		return -1
-	}
-	return min(pause, max(left-2*attempt, 0))
-}
-
-// left returns how much of WithMaxWait is left.
-func (r *request) left() time.Duration {
-	if r.call.maxWait == 0 {
-		return math.MaxInt64
-	}
-	return max(r.call.maxWait-time.Since(r.began), 0)
-}
-
-func (r *request) sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return r.interrupted(ctx)
-	case <-r.locker.closing:
-		return r.fail(ErrShutdown, nil)
-	}
 }
 
 // interrupted returns the error of a call that ctx has ended.
@@ -256,9 +203,10 @@ func (r *request) fail(kind, cause error, more ...error) error {
 	}
 }
 
-func (r *request) newHold(grant *round.Grant, start clock.Time) *hold {
-	return &hold{
-		locker: r.locker, resource: r.resource, grant: grant, call: r.call,
-		lease: lease{start: start, ttl: r.ttl, drift: r.drift}, since: start, attrs: r.attrs, origin: r.span,
-	}
+// granted turns the place in line into a lock.
+func (r *request) granted(grant *round.Grant, start clock.Time) *hold {
+	h := r.hold
+	h.grant, h.call, h.attrs, h.origin = grant, r.call, r.attrs, r.span
+	h.lease, h.since = lease{start: start, ttl: r.ttl, drift: r.drift}, start
+	return h
 }
