@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,8 @@ func (b *badServer) answer(c *server.Peer, cmd string, args ...string) bool {
 		b.Server().Dispatch(b.shadow, append([]string{cmd}, args...))
 	}
 	if op != "" {
-		value = args[3]
+		keys, _ := strconv.Atoi(args[1])
+		value = args[2+keys]
 	}
 	part := value[:min(a.part, len(value))]
 	c.WriteRaw(strings.NewReplacer("{value}", value, "{part}", part).Replace(a.raw))
@@ -102,12 +104,16 @@ func opOf(cmd string, args []string) string {
 	if cmd != "EVALSHA" && cmd != "EVAL" {
 		return ""
 	}
-	for op, s := range map[string]*script.Script{
-		redlock.NodeAcquire: script.Acquire, redlock.NodeExtend: script.Extend, redlock.NodeRelease: script.Release,
+	for op, scripts := range map[string][]*script.Script{
+		redlock.NodeAcquire: {script.Acquire, script.AcquireGate},
+		redlock.NodeExtend:  {script.Extend},
+		redlock.NodeRelease: {script.Release, script.ReleaseGate},
 	} {
-		byName := s.Args(nil)
-		if args[0] == byName[1] || args[0] == s.Eval(byName)[1] {
-			return op
+		for _, s := range scripts {
+			byName := s.Args(nil)
+			if args[0] == byName[1] || args[0] == s.Eval(byName)[1] {
+				return op
+			}
 		}
 	}
 	return ""

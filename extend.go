@@ -154,7 +154,7 @@ func (h *hold) nudge() {
 
 // lose ends the lock and removes in the background what is left of it.
 func (h *hold) lose(ctx context.Context, detail string) {
-	h.end(ctx, ErrLockLost, detail, func() { h.grant.Release(ctx, h.timeout()) })
+	h.end(ctx, ErrLockLost, detail, func() { h.grant.Release(ctx, h.timeout(), round.Pop) })
 }
 
 // loseMajority ends a lock whose value is gone from too many nodes, and returns

@@ -131,7 +131,7 @@ func (h *hold) expire(ctx context.Context) {
 			h.mu.Lock()
 			h.cleared = true
 			h.mu.Unlock()
-			h.grant.Release(ctx, h.timeout())
+			h.grant.Release(ctx, h.timeout(), round.Pop)
 		}
 	})
 }

@@ -140,7 +140,7 @@ func (k *Lock) Unlock(ctx context.Context) error {
 
 func (h *hold) unlock(ctx context.Context) (round.Result, error) {
 	var wave *round.Wave
-	release := func() { wave = h.grant.Release(ctx, h.timeout()) }
+	release := func() { wave = h.grant.Release(ctx, h.timeout(), round.Pop) }
 	first := h.end(ctx, ErrUnlocked, "", release) && h.unlocked()
 	tooLate := h.isTooLate()
 	if wave == nil {

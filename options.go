@@ -42,6 +42,7 @@ type LockOption interface {
 type config struct {
 	call    callConfig
 	drift   float64
+	noLine  bool
 	onError func(context.Context, *NodeError)
 
 	tracers    trace.TracerProvider // nil: the global one
@@ -225,6 +226,16 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 			return invalid("WithNodeErrorHandler(nil)")
 		}
 		c.onError = handler
+		return nil
+	})
+}
+
+// WithoutWaitingLine switches off the line in which Lockers, also those of other
+// processes, wait for a resource: they ask again at random intervals then, as
+// [WithRetry] says. Callers of one Locker stand in line all the same.
+func WithoutWaitingLine() Option {
+	return optionFunc(func(c *config) error {
+		c.noLine = true
 		return nil
 	})
 }

@@ -34,9 +34,10 @@ func permissionsFor(t *testing.T, begin string) []string {
 // forgets what that has refused.
 func setACL(t *testing.T, admin *redis.Client, more ...string) {
 	t.Helper()
-	acl := aclOfReadme(t)
+	acl, line := aclOfReadme(t)
 	require.NoError(t, admin.Do(t.Context(), "ACL", "DELUSER", acl[2]).Err())
-	require.NoError(t, admin.Do(t.Context(), command(append(acl, more...))...).Err())
+	require.NoError(t, admin.Do(t.Context(), command(acl)...).Err())
+	require.NoError(t, admin.Do(t.Context(), command(append(line, more...))...).Err())
 	require.NoError(t, admin.Do(t.Context(), "ACL", "LOG", "RESET").Err())
 }
 

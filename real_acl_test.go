@@ -17,18 +17,27 @@ import (
 	"github.com/b0401464/redlock/internal/redistest"
 )
 
-// aclOfReadme returns the command of README.md that makes the user, word by
-// word.
-func aclOfReadme(t *testing.T) []string {
+// aclOfReadme returns the commands of README.md that make the user, word by
+// word: the one for locks, and the one for waiting in line.
+func aclOfReadme(t *testing.T) (plain, line []string) {
 	t.Helper()
 	for _, block := range blocks(t, "text") {
 		if strings.HasPrefix(block, "ACL SETUSER ") {
-			require.Equal(t, 1, strings.Count(block, "\n"))
-			return strings.Fields(block)
+			first, second, _ := strings.Cut(strings.TrimSpace(block), "\n")
+			require.NotContains(t, second, "\n")
+			return strings.Fields(first), strings.Fields(second)
 		}
 	}
 	require.Fail(t, "README.md has no ACL SETUSER")
-	return nil
+	return nil, nil
+}
+
+// setReadmeACL makes the user of README.md on a server.
+func setReadmeACL(t *testing.T, admin *redis.Client) {
+	t.Helper()
+	plain, line := aclOfReadme(t)
+	require.NoError(t, admin.Do(t.Context(), command(plain)...).Err())
+	require.NoError(t, admin.Do(t.Context(), command(line)...).Err())
 }
 
 // command returns words as arguments of a command.
@@ -66,7 +75,7 @@ func TestTheACLOfTheReadmeIsEnough(t *testing.T) {
 	rig := &realRig{}
 	for range 3 {
 		server, admin := newACLServer(t)
-		require.NoError(t, admin.Do(t.Context(), command(aclOfReadme(t))...).Err())
+		setReadmeACL(t, admin)
 		require.NoError(t, admin.Do(t.Context(), "ACL", "SAVE").Err())
 		require.ErrorContains(t, server.Client(t).Ping(t.Context()).Err(), "NOAUTH", "the default user is on")
 		rig.servers, rig.direct = append(rig.servers, server), append(rig.direct, admin)
@@ -85,9 +94,8 @@ func TestTheACLOfTheReadmeIsEnough(t *testing.T) {
 	require.NoError(t, lock.Extend(t.Context(), 2*realTTL))
 	drainCalls(t, l)
 	require.Greater(t, rig.pttl(t, 0, key), realTTL)
-	require.NoError(t, lock.Unlock(t.Context()))
+	handOver(t, rig, lock, other, key)
 	drainCalls(t, l)
-	drainCalls(t, other)
 	require.Empty(t, log.take(0), "nothing was refused")
 
 	// A node that has lost the lock is given it again, and the lock is
@@ -111,6 +119,19 @@ func TestTheACLOfTheReadmeIsEnough(t *testing.T) {
 	for _, admin := range rig.direct {
 		require.Empty(t, refusals(t, admin))
 	}
+}
+
+// handOver unlocks a lock for which l waits in line, and has l lock and unlock it.
+func handOver(t *testing.T, rig *realRig, lock *redlock.Lock, l *redlock.Locker, key string) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		done <- l.With(t.Context(), key, realTTL, func(context.Context, *redlock.Lock) error { return nil }, nil,
+			redlock.WithMaxWait(realPatience))
+	}()
+	require.True(t, poll(realPatience, func() bool { return rig.waiting(t, key) == 1 }), "it stands in line")
+	require.NoError(t, lock.Unlock(t.Context()))
+	require.NoError(t, <-done)
 }
 
 // useAll makes use of all that a Locker does on a node, and returns the first
@@ -151,7 +172,7 @@ func requireRefusedBy(t *testing.T, err error, addr, reason string) {
 func TestEachPermissionOfTheACLOfTheReadmeIsNeeded(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	acl := aclOfReadme(t)
+	acl, _ := aclOfReadme(t)
 	name := acl[2]
 	try := func(t *testing.T, acl []string) error {
 		t.Helper()
@@ -184,10 +205,50 @@ func TestEachPermissionOfTheACLOfTheReadmeIsNeeded(t *testing.T) {
 	require.NoError(t, try(t, acl), "with all of them again")
 }
 
+func TestWithoutThePermissionsOfTheLineLocksWorkAsEver(t *testing.T) {
+	t.Parallel()
+	server, admin := newACLServer(t)
+	acl, line := aclOfReadme(t)
+	name := acl[2]
+	try := func(t *testing.T, line []string) {
+		t.Helper()
+		require.NoError(t, admin.Do(t.Context(), "ACL", "DELUSER", name).Err())
+		require.NoError(t, admin.Do(t.Context(), command(acl)...).Err())
+		require.NoError(t, admin.Do(t.Context(), command(line)...).Err())
+		require.NoError(t, admin.FlushAll(t.Context()).Err())
+		var log realLog
+		login := asUser(name, "secret")
+		holder := newRealLocker(t, []*redis.Client{server.Client(t, login)}, log.option())
+		lock, err := holder.Lock(t.Context(), "lock:k", realTTL)
+		require.NoError(t, err)
+		waiter := newRealLocker(t, []*redis.Client{server.Client(t, login)}, log.option())
+		before := readTraffic(t, []*redis.Client{admin}).scripts
+		done := make(chan error, 1)
+		go func() {
+			done <- waiter.With(t.Context(), "lock:k", realTTL, func(context.Context, *redlock.Lock) error { return nil }, nil,
+				redlock.WithMaxWait(realPatience), redlock.WithRetry(redlock.Forever, 20*time.Millisecond))
+		}()
+		require.True(t, poll(realPatience, func() bool { return readTraffic(t, []*redis.Client{admin}).scripts > before+4 }), "it asks again")
+		require.NoError(t, lock.Unlock(t.Context()))
+		require.NoError(t, <-done)
+		drain(t, holder)
+		drain(t, waiter)
+		require.Empty(t, log.take(0), "what a line misses is no error of a node")
+		require.True(t, poll(realPatience, func() bool { return admin.DBSize(t.Context()).Val() == 0 }))
+	}
+	try(t, line)
+	try(t, line[:3])
+	for i, word := range line[3:] {
+		t.Run("without "+word, func(t *testing.T) {
+			try(t, slices.Delete(slices.Clone(line), 3+i, 4+i))
+		})
+	}
+}
+
 func TestNodeThatDoesNotKnowThePasswordIsNamed(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	require.NoError(t, admin.Do(t.Context(), command(aclOfReadme(t))...).Err())
+	setReadmeACL(t, admin)
 	for _, tt := range []struct{ name, user, password, reason string }{
 		{"wrong password", "locks", "guess", "WRONGPASS"},
 		{"unknown user", "lock", "secret", "WRONGPASS"},

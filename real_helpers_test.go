@@ -196,3 +196,16 @@ func median(all []time.Duration) time.Duration {
 	slices.Sort(all)
 	return all[len(all)/2]
 }
+
+// waiting returns how many Lockers stand in the lines for key on all servers.
+func (rig *realRig) waiting(t require.TestingT, key string) int {
+	n := int64(0)
+	for _, c := range rig.direct {
+		for _, line := range []string{"{" + key + "}:redlock:line", key + ":redlock:line"} {
+			waiting, err := c.ZCard(context.Background(), line).Result()
+			require.NoError(t, err)
+			n += waiting
+		}
+	}
+	return int(n)
+}

@@ -56,7 +56,9 @@ type Locker struct {
 	_ noCopy
 
 	fleet     *round.Fleet
-	lines     line.Table
+	lines     line.Table  // of callers in this process
+	memory    line.Memory // of resources that were contended
+	ears      *round.Ears // nil without lines of Lockers
 	addrs     []string
 	config    config
 	clock     clock.Clock
@@ -121,7 +123,34 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 		return nil, fmt.Errorf("redlock: metrics: %w", err)
 	}
 	l.fleet = round.NewFleet(nodes, round.Hooks{Failed: l.nodeFailed, Late: l.telemetry.nodeLate})
+	if !l.config.noLine {
+		l.fleet.EnableLines(newValue()[:16], nodeNames(endpoints))
+		l.ears = l.fleet.NewEars(l.called)
+	}
 	return l, nil
+}
+
+// called is told by a node that it is this Locker's turn. If nobody here wants the
+// resource any more, the next one is to have it.
+func (l *Locker) called(node int, resource string) {
+	if !l.lines.Wake(resource) && l.fleet.Gate(resource) == node {
+		l.fleet.LeaveLine(context.Background(), resource, newValue(), node, time.Second)
+	}
+}
+
+// nodeNames returns what every process that uses the nodes calls them, in
+// whatever order it lists them: the databases that the clients' options name, or
+// the position of a client that does not tell.
+func nodeNames(endpoints [][]round.Endpoint) []string {
+	names := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		if len(e) > 0 {
+			names[i] = fmt.Sprint(e)
+		} else {
+			names[i] = fmt.Sprint("node ", i)
+		}
+	}
+	return names
 }
 
 // endpointsOf returns the endpoints of each node, or why the nodes cannot be used
@@ -234,6 +263,13 @@ func (l *Locker) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.unfinished(ctx)
 		}
+		if l.ears != nil {
+			select {
+			case <-l.ears.Close():
+			case <-ctx.Done():
+				return l.unfinished(ctx)
+			}
+		}
 		select {
 		case <-l.fleet.Idle():
 		case <-ctx.Done():
@@ -275,7 +311,7 @@ func (l *Locker) settle() {
 func (l *Locker) finished() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.busy == 0 && l.fleet.Open() == 0
+	return l.busy == 0 && l.fleet.Open() == 0 && (l.ears == nil || !l.ears.Open())
 }
 
 func (l *Locker) unfinished(ctx context.Context) error {

@@ -131,7 +131,7 @@ func TestLockGivesUpAfterTheLastRetry(t *testing.T) {
 		nodes := newNodes(t, 3)
 		lock(t, newLocker(t, nodes))
 		start := time.Now()
-		_, err := newLocker(t, nodes).Lock(t.Context(), "a", ttl, redlock.WithRetry(3, 100*time.Millisecond), redlock.WithJitter(0))
+		_, err := newLocker(t, nodes, redlock.WithoutWaitingLine()).Lock(t.Context(), "a", ttl, redlock.WithRetry(3, 100*time.Millisecond), redlock.WithJitter(0))
 		assert.Equal(t, 300*time.Millisecond, time.Since(start))
 		require.ErrorIs(t, err, redlock.ErrNotAcquired)
 		require.ErrorIs(t, err, redlock.ErrContended)
@@ -156,7 +156,7 @@ func TestTheDefaultIsElevenAttemptsWithPausesOfZeroTo800Milliseconds(t *testing.
 		_, err := newLocker(t, nodes).Lock(t.Context(), "a", time.Hour)
 		require.NoError(t, err)
 		start := time.Now()
-		_, err = newLocker(t, nodes).Lock(t.Context(), "a", ttl)
+		_, err = newLocker(t, nodes, redlock.WithoutWaitingLine()).Lock(t.Context(), "a", ttl)
 		e, ok := errors.AsType[*redlock.LockError](err)
 		require.True(t, ok)
 		assert.Equal(t, 11, e.Attempts)
@@ -169,7 +169,7 @@ func TestRetriesCanBeSetForOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 1)
 		lock(t, newLocker(t, nodes))
-		l := newLocker(t, nodes, redlock.WithRetry(5, time.Millisecond), redlock.WithJitter(0))
+		l := newLocker(t, nodes, redlock.WithoutWaitingLine(), redlock.WithRetry(5, time.Millisecond), redlock.WithJitter(0))
 		for want, opts := range map[int][]redlock.LockOption{
 			6: nil,
 			1: {redlock.WithRetry(0, time.Second)},

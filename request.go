@@ -39,11 +39,10 @@ type request struct {
 	hold     *hold // what is to become the lock; it has the place in line
 	attrs    []attribute.KeyValue
 	span     trace.SpanContext
-	attempts int          // begun
-	retries  int          // begun attempts that cost a retry
-	splits   int          // ties in a row
-	paid     bool         // the last pause cost a retry
-	waits    bool         // it counts as waiting
+	attempts int // begun
+	retries  int // begun attempts that cost a retry
+	splits   int // ties in a row
+	wait     wait
 	last     round.Result // of the last finished attempt; Undecided if there was none
 }
 
@@ -85,8 +84,7 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	}
 	r.hold = &hold{locker: l, resource: r.resource}
 	h, err := r.acquire(ctx)
-	r.stopWaiting(ctx)
-	defer r.hold.place.Leave() // unless it is a lock by then
+	defer r.leaveLines(ctx)
 	if l.leave(h != nil) {
 		l.lines.Hold(&h.place, r.resource)
 		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
@@ -94,7 +92,7 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 		return newLock(h), nil
 	}
 	if h != nil {
-		h.grant.Release(ctx, r.call.timeout(r.ttl))
+		h.grant.Release(ctx, r.call.timeout(r.ttl), round.Pop)
 		err = r.fail(ErrShutdown, nil)
 	}
 	return nil, err
@@ -111,7 +109,7 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 		if ctx.Err() != nil {
 			return nil, r.interrupted(ctx)
 		}
-		h, pause := r.attempt(ctx)
+		h, again := r.attempt(ctx)
 		switch {
 		case h != nil:
 			return h, nil
@@ -119,32 +117,29 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 			return nil, r.interrupted(ctx)
 		case l.stopped():
 			return nil, r.fail(ErrShutdown, nil)
-		case pause < 0:
+		case !again:
 			return nil, r.fail(ErrNotAcquired, nil, r.kind())
 		}
 		r.countWaiting(ctx)
-		woken, err := r.sleep(ctx, pause)
-		if err != nil {
+		if err := r.rest(ctx); err != nil {
 			return nil, err
-		}
-		if woken && r.paid {
-			r.retries--
 		}
 	}
 }
 
-// attempt tries once. It returns what it got, or how long to pause before the
-// next attempt: negative if there is to be none.
-func (r *request) attempt(ctx context.Context) (*hold, time.Duration) {
+// attempt tries once. It returns what it got, or whether there is to be another
+// attempt.
+func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	l := r.locker
 	r.attempts++
 	timeout := r.call.timeout(r.ttl)
 	summary := attemptSummary{number: r.attempts}
-	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	ctx, span := l.telemetry.start(ctx, spanAttempt)
 	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
+	ticket := r.ticket(ctx)
+	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	start := l.clock.Now()
-	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, round.Limits{
+	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, ticket, round.Limits{
 		Timeout: timeout,
 		Wait:    min(validity, left),
 		Stop:    l.closing,
@@ -153,14 +148,18 @@ func (r *request) attempt(ctx context.Context) (*hold, time.Duration) {
 	validity = quorum.Validity(r.ttl, elapsed, r.drift)
 	summary.agreed, summary.refused, summary.failed = res.Agreed, res.Refused, len(res.Failures)
 	summary.outcome = outcomes[res.Outcome]
+	if res.Outcome == quorum.Acquired && res.Gate.Reserved {
+		res.Outcome = quorum.Held // it is somebody else's turn
+	}
+	r.learn(ticket, res)
 	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {
 		summary.validity = validity
-		return r.granted(grant, start), 0
+		return r.granted(grant, start), false
 	}
-	grant.Release(ctx, timeout)
+	grant.Release(ctx, timeout, r.undoing())
 	switch {
 	case res.Outcome == quorum.Undecided || ctx.Err() != nil:
-		return nil, -1 // given up by ctx or Shutdown
+		return nil, false // given up by ctx or Shutdown
 	case res.Outcome == quorum.Acquired:
 		res.Outcome = quorum.Unavailable // the majority came too late
 		summary.outcome = outcomes[res.Outcome]
@@ -169,7 +168,16 @@ func (r *request) attempt(ctx context.Context) (*hold, time.Duration) {
 	if cut := res.TimedOut && left < timeout; !cut || r.last.Outcome == quorum.Undecided {
 		r.last = res
 	}
-	return nil, r.pause(elapsed)
+	return nil, r.next(elapsed, res)
+}
+
+// undoing returns what the release of a failed attempt does with the line. One
+// that is in it, or was until the gate granted, comes back or leaves it.
+func (r *request) undoing() round.Mode {
+	if r.wait.joined {
+		return round.Keep
+	}
+	return round.Pop
 }
 
 // interrupted returns the error of a call that ctx has ended.

@@ -117,7 +117,7 @@ func TestSpansOfALockThatWaited(t *testing.T) {
 		nodes := newNodes(t, 3)
 		holder, r := lock(t, newLocker(t, nodes)), newRecorder()
 		time.AfterFunc(150*time.Millisecond, func() { assert.NoError(t, holder.Unlock(context.Background())) })
-		lock(t, newLocker(t, nodes, r.option()), redlock.WithRetry(5, 100*time.Millisecond), redlock.WithJitter(0))
+		lock(t, newLocker(t, nodes, r.option(), redlock.WithoutWaitingLine()), redlock.WithRetry(5, 100*time.Millisecond), redlock.WithJitter(0))
 		spans := r.take()
 		require.Len(t, spans, 4)
 		for i, outcome := range []string{"held", "held", "acquired"} {

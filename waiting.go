@@ -1,76 +1,263 @@
 package redlock
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
 	"time"
 
 	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/round"
 )
 
-// queues reports whether the request stands in line with others of its Locker.
-// One that has a single attempt does not wait for anybody.
+// A wait is where a request stands in the lines for its resource: the one in its
+// Locker, and the one of Lockers that the gate keeps.
+type wait struct {
+	until time.Time // the end of the present pause of the retry schedule
+	ask   time.Time // when to try again although nobody says that there is a reason
+
+	refused bool          // somebody else has been found to have the resource
+	hurried bool          // it has tried again at once to join the line
+	gate    int           // the node that keeps the line; set with listens
+	listens bool          // Unlisten is owed
+	ready   chan struct{} // closed when the node has confirmed that it listens
+	joined  bool          // it may be in that line
+	came    string        // when the gate saw it first; empty if it has not said so
+	holder  string        // names who has the resource at the gate
+	since   time.Time     // when that was seen first
+	doubt   time.Time     // when it is to be looked into
+	slow    time.Time     // until when the gate is not waited for, as it was slow
+	denied  int           // attempts in a row in which the gate alone has granted
+
+	counted bool // it counts as waiting
+}
+
+// queues reports whether the request waits in line with others. One that has a
+// single attempt does not wait for anybody.
 func (r *request) queues() bool { return !r.once && r.call.retries != 0 }
 
 // stand waits for the request's turn in the line of its Locker. The wait is
 // bounded as if it were spent with pauses between attempts.
 func (r *request) stand(ctx context.Context) error {
 	r.countWaiting(ctx)
-	place := &r.hold.place
-	var until time.Time // the end of the present pause
-	for !place.MayGo() {
-		now := time.Now()
-		if !now.Before(until) {
-			if r.retriesLeft() == 0 {
-				return r.fail(ErrNotAcquired, nil, ErrContended)
-			}
-			r.retries++
-			until = now.Add(quorum.Delay(r.call.delay, r.call.jitter, random()))
-		}
+	for !r.hold.place.MayGo() {
 		left := r.left()
-		if left == 0 {
+		if left == 0 || !r.advance() {
 			return r.fail(ErrNotAcquired, nil, ErrContended)
 		}
-		if _, err := r.sleep(ctx, min(until.Sub(now), left)); err != nil {
+		if _, err := r.sleep(ctx, min(r.untilRetry(), left)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// countWaiting counts the caller as waiting, once. Its end is counted by
-// stopWaiting.
+// ticket says how the next attempt deals with the line that the gate keeps, and
+// whether it asks the gate before the other nodes.
+func (r *request) ticket(ctx context.Context) round.Ticket {
+	l, w := r.locker, &r.wait
+	timeout := r.call.timeout(r.ttl)
+	gate := l.fleet.Gate(r.resource)
+	if gate == round.NoGate || l.fleet.Silent(gate, timeout) {
+		return round.Ticket{Gate: round.NoGate}
+	}
+	t := round.Ticket{Gate: gate}
+	if !w.refused && !l.memory.Contended(r.resource) {
+		return t // the first try on a quiet resource is one round
+	}
+	t.Called = r.hold.place.Called() && w.joined
+	t.InTurn = !t.Called && !r.doubts()
+	if r.queues() && r.hears(ctx, gate, timeout) {
+		w.joined = true
+		t.Came = cmp.Or(w.came, round.Now)
+	}
+	return t
+}
+
+// Bounds of how long a request believes a gate that names the same holder.
+const (
+	minFaith     = 500 * time.Millisecond
+	faithPerRank = 100 * time.Millisecond
+)
+
+// doubts reports whether all nodes are to be asked, and not the gate alone: it was
+// slow, or has named the same holder for so long that others may know better. The
+// first ones in the line look into that more often.
+func (r *request) doubts() bool {
+	w, now := &r.wait, time.Now()
+	return now.Before(w.slow) || w.holder != "" && now.After(w.doubt)
+}
+
+// hears reports whether the request will be told when it is its turn. The
+// first time it waits for the confirmation of that.
+func (r *request) hears(ctx context.Context, gate int, timeout time.Duration) bool {
+	l, w := r.locker, &r.wait
+	if w.listens {
+		return isClosed(w.ready)
+	}
+	w.listens, w.gate = true, gate
+	w.ready = l.ears.Listen(ctx, gate)
+	if isClosed(w.ready) {
+		return true
+	}
+	timer := time.NewTimer(min(l.ears.Patience(gate, timeout), r.left()))
+	defer timer.Stop()
+	select {
+	case <-w.ready:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-l.closing:
+	}
+	return false
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// learn takes note of what an attempt has told about the lines.
+func (r *request) learn(t round.Ticket, res round.Result) {
+	w, now := &r.wait, time.Now()
+	if res.Gate.Granted && res.Outcome == quorum.Acquired {
+		w.joined = false // it is not in the line any more
+	}
+	if res.Refused > 0 {
+		w.refused = true
+		r.locker.memory.Note(r.resource)
+	}
+	if w.denied++; !res.Gate.Granted {
+		w.denied = 0
+	}
+	if res.Gate.Slow {
+		w.slow = now.Add(time.Second)
+	}
+	if !res.Gate.Refused {
+		return
+	}
+	w.came = cmp.Or(res.Gate.Came, w.came)
+	if res.Gate.Holder != w.holder {
+		w.holder, w.since, w.doubt = res.Gate.Holder, now, time.Time{}
+	}
+	if w.doubt.IsZero() || !t.InTurn {
+		faith := minFaith + time.Duration(max(res.Gate.Rank, 0))*faithPerRank
+		w.doubt = now.Add(time.Duration((0.75 + random()/2) * float64(faith)))
+	}
+}
+
+// leaveLines gives up what the request has of the lines.
+func (r *request) leaveLines(ctx context.Context) {
+	l, w := r.locker, &r.wait
+	if w.joined {
+		l.fleet.LeaveLine(ctx, r.resource, newValue(), w.gate, r.call.timeout(r.ttl))
+	}
+	if w.listens {
+		l.ears.Unlisten(w.gate)
+	}
+	r.hold.place.Leave() // unless it has become a lock
+	if w.counted {
+		t := l.telemetry
+		t.add(ctx, t.waiting, -1, r.attrs)
+	}
+}
+
+// countWaiting counts the caller as waiting, until leaveLines.
 func (r *request) countWaiting(ctx context.Context) {
-	if !r.waits {
-		r.waits = true
+	if !r.wait.counted {
+		r.wait.counted = true
 		t := r.locker.telemetry
 		t.add(ctx, t.waiting, 1, r.attrs)
 	}
 }
 
-func (r *request) stopWaiting(ctx context.Context) {
-	if r.waits {
-		t := r.locker.telemetry
-		t.add(ctx, t.waiting, -1, r.attrs)
+// advance moves the retry schedule on. It reports false if that is over.
+func (r *request) advance() bool {
+	now := time.Now()
+	if now.Before(r.wait.until) {
+		return true
 	}
-}
-
-// pause returns how long to wait before the next attempt, negative if there is
-// to be none.
-func (r *request) pause(attempt time.Duration) time.Duration {
-	if r.last.Outcome == quorum.Split && r.retriesLeft() != 0 && r.splits < maxSplits {
-		r.splits++
-		r.paid = false
-		return r.fit(quorum.SplitPause(attempt, r.splits-1, random()), attempt)
-	}
-	r.splits = 0
 	if r.retriesLeft() == 0 {
-		return -1
+		return false
 	}
 	r.retries++
-	r.paid = true
-	return r.fit(quorum.Delay(r.call.delay, r.call.jitter, random()), attempt)
+	r.wait.until = now.Add(quorum.Delay(r.call.delay, r.call.jitter, random()))
+	return true
+}
+
+// untilRetry returns when the retry schedule moves on.
+func (r *request) untilRetry() time.Duration {
+	if r.call.retries == Forever {
+		return math.MaxInt64
+	}
+	return time.Until(r.wait.until)
+}
+
+// next decides when to try again after an attempt. It reports false if there is
+// to be no other one.
+func (r *request) next(attempt time.Duration, res round.Result) bool {
+	w := &r.wait
+	pause := time.Duration(0)
+	switch {
+	case r.retriesLeft() != 0 && r.joins():
+		w.hurried = true
+	case r.last.Outcome == quorum.Split && r.retriesLeft() != 0 && r.splits < maxSplits:
+		r.splits++
+		pause = quorum.SplitPause(attempt, r.splits-1, random())
+	case !r.advance():
+		return false
+	default:
+		r.splits = 0
+		pause = r.linePause(res)
+	}
+	left := r.left()
+	if left <= 0 {
+		return false
+	}
+	// A pause that would outlast WithMaxWait is cut so that one more attempt, which
+	// takes about as long as the last one, ends the wait.
+	w.ask = time.Now().Add(max(min(pause, left-2*attempt), 0))
+	return true
+}
+
+// joins reports whether the next attempt takes a place in the line.
+func (r *request) joins() bool {
+	w := &r.wait
+	return w.refused && !w.hurried && r.queues() && r.locker.fleet.Gate(r.resource) != round.NoGate
+}
+
+// A Locker that the gate has granted the resource, and the others have not, asks
+// again sooner at first: the release of the one before may be on its way to them.
+const (
+	deniedPause = 2 * time.Millisecond
+	maxDenied   = 4
+)
+
+// linePause returns how long to wait before the next attempt if nobody says
+// earlier that there is a reason for it.
+func (r *request) linePause(res round.Result) time.Duration {
+	w := &r.wait
+	pause := time.Until(w.until)
+	switch {
+	case w.joined && res.Gate.Refused:
+		age := time.Duration(0)
+		if !res.Gate.Reserved {
+			age = time.Since(w.since)
+		}
+		return quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random())
+	case w.joined && res.Gate.Granted && w.denied <= maxDenied:
+		return time.Duration((0.75 + random()/2) * float64(deniedPause<<w.denied))
+	case w.joined && res.RetryAfter > 0:
+		return quorum.LinePause(res.RetryAfter, 0, 0, random())
+	case w.joined, w.listens && r.locker.fleet.Gate(r.resource) != round.NoGate:
+		return min(pause, quorum.LinePause(-1, 0, 0, random()))
+	}
+	return pause
 }
 
 // retriesLeft returns how many retries are left, or Forever.
@@ -89,16 +276,6 @@ func random() float64 {
 	return rand.Float64() //nolint:gosec // spreads pauses; nothing secret depends on it
 }
 
-// fit cuts a pause that would outlast WithMaxWait so that one more attempt, which
-// takes about as long as the last one, ends the wait.
-func (r *request) fit(pause, attempt time.Duration) time.Duration {
-	left := r.left()
-	if left <= 0 {
-		return -1
-	}
-	return min(pause, max(left-2*attempt, 0))
-}
-
 // left returns how much of WithMaxWait is left.
 func (r *request) left() time.Duration {
 	if r.call.maxWait == 0 {
@@ -107,7 +284,19 @@ func (r *request) left() time.Duration {
 	return max(r.call.maxWait-time.Since(r.began), 0)
 }
 
-// sleep waits for d, or until the head of the line has a reason to try again.
+// rest waits until the next attempt is due, or the last one if the retry schedule
+// ends before.
+func (r *request) rest(ctx context.Context) error {
+	for {
+		woken, err := r.sleep(ctx, min(time.Until(r.wait.ask), r.untilRetry()))
+		if err != nil || woken || !time.Now().Before(r.wait.ask) || !r.advance() {
+			return err
+		}
+	}
+}
+
+// sleep waits for d, or until there is a reason to look again: a lock of this
+// Locker has ended, or the gate says that it is this one's turn.
 func (r *request) sleep(ctx context.Context, d time.Duration) (woken bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

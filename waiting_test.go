@@ -3,7 +3,6 @@ package redlock_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,7 +16,7 @@ import (
 
 // The line of callers in one Locker.
 
-var patient = redlock.WithRetry(redlock.Forever, 400*time.Millisecond)
+var waitForever = redlock.WithRetry(redlock.Forever, 400*time.Millisecond)
 
 func TestCallersOfOneLockerAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -33,7 +32,7 @@ func TestCallersOfOneLockerAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 					order = append(order, i)
 					time.Sleep(time.Millisecond)
 					return nil
-				}, nil, patient)
+				}, nil, waitForever)
 				assert.NoError(t, err)
 			})
 			synctest.Wait()
@@ -59,7 +58,7 @@ func TestOnlyTheHeadOfTheLineTalksToTheNodes(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				assert.NoError(t, l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, patient))
+				assert.NoError(t, l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, waitForever))
 			})
 		}
 		synctest.Wait()
@@ -121,7 +120,7 @@ func TestANestedLockWaitsForItselfUntilItsContextEnds(t *testing.T) {
 		err := l.With(t.Context(), "a", ttl, func(ctx context.Context, _ *redlock.Lock) error {
 			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 			defer cancel()
-			err := l.With(ctx, "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, patient)
+			err := l.With(ctx, "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, waitForever)
 			require.ErrorIs(t, err, redlock.ErrNotAcquired)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			return nil
@@ -137,7 +136,7 @@ func TestTryLockAndASingleAttemptDoNotStandInLine(t *testing.T) {
 		k := lock(t, l)
 		waiter := make(chan *redlock.Lock)
 		go func() {
-			k, err := l.Lock(t.Context(), "a", ttl, patient)
+			k, err := l.Lock(t.Context(), "a", ttl, waitForever)
 			assert.NoError(t, err)
 			waiter <- k
 		}()
@@ -164,13 +163,13 @@ func TestAWaiterThatLeavesLetsTheOthersThrough(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
-				_, err := l.Lock(ctx, "a", ttl, patient)
+				_, err := l.Lock(ctx, "a", ttl, waitForever)
 				assert.ErrorIs(t, err, context.Canceled)
 			})
 		}
 		synctest.Wait()
 		wg.Go(func() {
-			assert.NoError(t, l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, patient))
+			assert.NoError(t, l.With(t.Context(), "a", ttl, func(context.Context, *redlock.Lock) error { return nil }, nil, waitForever))
 		})
 		synctest.Wait()
 		start := time.Now()
@@ -189,7 +188,7 @@ func TestShutdownTurnsAwayWhoeverStandsInLine(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
-				_, err := l.Lock(t.Context(), "a", ttl, patient)
+				_, err := l.Lock(t.Context(), "a", ttl, waitForever)
 				assert.ErrorIs(t, err, redlock.ErrShutdown)
 			})
 		}
@@ -210,9 +209,9 @@ func TestThousandsOfCallersThatGiveUpLeaveNothingBehind(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 2000 {
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(2000))*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*7919%2000)*time.Millisecond)
 				defer cancel()
-				k, err := l.Lock(ctx, fmt.Sprint("r", i%3), 100*time.Millisecond, patient)
+				k, err := l.Lock(ctx, fmt.Sprint("r", i%3), 100*time.Millisecond, waitForever)
 				if err == nil && i%2 == 0 { // others never unlock
 					assert.NoError(t, k.Unlock(t.Context()))
 				}

@@ -61,6 +61,14 @@ func (t *Table) Idle() <-chan struct{} {
 	return idle
 }
 
+// Silent reports whether a node has owed an answer for longer than timeout and
+// has answered nothing since.
+func (t *Table) Silent(node int, timeout time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.nodes[node].silentFor(time.Now(), timeout) > 0
+}
+
 // Begin counts work that is no place, such as telling somebody of one, as open
 // until End.
 func (t *Table) Begin() {
@@ -203,6 +211,17 @@ func (t *Table) newRow() *row {
 		return r
 	}
 	return &row{tails: make([]*Place, len(t.nodes))}
+}
+
+// Resource returns what the train is about.
+func (tr *Train) Resource() string { return tr.resource }
+
+// Undone notes that all the train has sent to a node so far has done nothing there,
+// for certain: it need not be released.
+func (tr *Train) Undone(node int) {
+	tr.table.mu.Lock()
+	defer tr.table.mu.Unlock()
+	tr.cars[node].sent = false
 }
 
 // Pending reports whether a command of the train is sent and not answered, or

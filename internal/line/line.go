@@ -31,6 +31,7 @@ type Place struct {
 	prev, next *Place
 	state      state
 	told       bool          // woken before there was a channel
+	called     bool          // by Wake, since it was last asked
 	woken      chan struct{} // holds one: made when somebody has to wait
 }
 
@@ -105,6 +106,18 @@ func (p *Place) MayGo() bool {
 	p.table.mu.Lock()
 	defer p.table.mu.Unlock()
 	return p.line.mayGo(p)
+}
+
+// Called reports whether [Table.Wake] has called p since this was last asked.
+func (p *Place) Called() bool {
+	if p.table == nil {
+		return false
+	}
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	called := p.called
+	p.called = false
+	return called
 }
 
 // Leave gives the place in the line up.
@@ -192,4 +205,17 @@ func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.lines)
+}
+
+// Wake gives the head of a resource's line a reason to try again. It reports
+// false if nobody waits for the resource or has it.
+func (t *Table) Wake(resource string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.lines[resource]
+	if l != nil && l.head != nil {
+		l.head.called = true
+		l.head.wake()
+	}
+	return l != nil
 }

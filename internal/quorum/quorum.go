@@ -82,6 +82,31 @@ func SplitPause(roundTrip time.Duration, n int, u float64) time.Duration {
 	return time.Duration(u * float64(window))
 }
 
+// Bounds of LinePause.
+const (
+	minLinePause  = 50 * time.Millisecond
+	maxLinePause  = 2 * time.Second
+	maxAgePause   = 400 * time.Millisecond
+	agePerPause   = 4
+	linePauseRank = 20 * time.Millisecond // for each one before
+	lineSpread    = 5 * time.Millisecond  // for each one before, when the holder runs out
+)
+
+// LinePause returns how long a Locker in line waits before it asks again although
+// nobody has told it to: until what it waits for runs out, which is in left
+// unless that is negative, but not for longer than those before it may take, or
+// a quarter of the age of the refusal. u is uniform in [0, 1).
+func LinePause(left time.Duration, rank int, age time.Duration, u float64) time.Duration {
+	rank = min(max(rank, 0), int(maxLinePause/linePauseRank))
+	pause := max(minLinePause, min(age/agePerPause, maxAgePause), time.Duration(rank)*linePauseRank)
+	pause = time.Duration((0.75 + u/2) * float64(pause))
+	if left < 0 {
+		return pause
+	}
+	// Redis deletes a key in the millisecond after its last one.
+	return min(pause, left+time.Millisecond+time.Duration(rank)*lineSpread)
+}
+
 // saturate converts d to a duration and adds more, staying within the range
 // of a duration.
 func saturate(d float64, more time.Duration) time.Duration {

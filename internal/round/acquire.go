@@ -3,49 +3,168 @@ package round
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/script"
 )
 
-// Acquire makes one attempt to put value on a majority of the nodes for ttl.
-// What came of it must be released, by [Grant.Release], unless the outcome is
-// Acquired and the lock is still wanted.
-func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Duration, l Limits) (*Grant, Result) {
-	g := newGrant(f, resource, value)
-	g.first = g.call(OpAcquire, script.Acquire, ttl)
-	start := time.Now()
-	places := g.train.Take(lane.Acquire, l.Timeout, nil)
-	r := f.newRound(OpAcquire, places, l)
-	g.send(ctx, &g.first, places, func(node int, v vote) {
-		if v.kind == granted {
-			g.granted(ctx, node)
-		}
-		r.file(node, v)
-	})
+// An attempt collects what the nodes say to an acquire.
+type attempt struct {
+	round
 
-	tally := quorum.Acquire{Nodes: f.Size()}
-	var left []time.Duration
-	outcome := r.await(ctx, func(_ int, v vote) {
-		switch v.kind {
-		case granted:
-			tally.Granted++
-		case refused:
-			tally.Refuse(v.mark)
-			left = append(left, v.left)
-		default:
-			tally.Failed++
+	grant  *Grant
+	ticket Ticket
+	began  time.Time
+	tally  quorum.Acquire
+	left   []time.Duration // of the holders on the nodes that refused
+	answer Answer          // of the gate
+}
+
+// Acquire makes one attempt to put value on a majority of the nodes for ttl: on
+// all of them at once or, as the ticket says, on the gate first. What came of it
+// must be released, by [Grant.Release], unless the outcome is Acquired and the
+// lock is still wanted.
+func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Duration, t Ticket, l Limits) (*Grant, Result) {
+	g := newGrant(f, resource, value)
+	g.acquires(ttl)
+	g.enter(t)
+	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
+	a.tally.Nodes = f.Size()
+	outcome := a.run(ctx)
+	g.decide(a.began)
+	return g, a.result(outcome)
+}
+
+func (a *attempt) run(ctx context.Context) quorum.Outcome {
+	if a.ticket.InTurn {
+		a.send(ctx, func(node int) bool { return node == a.ticket.Gate })
+		if o := a.awaitGate(ctx); o != quorum.Acquired {
+			return o
 		}
-	}, tally.Outcome)
-	g.decide(start)
-	res := r.result(outcome, tally.Granted, tally.Refused)
-	if outcome != quorum.Acquired {
-		res.RetryAfter = retryAfter(left, f.Quorum()-tally.Granted)
 	}
-	return g, res
+	deadline := time.Now().Add(min(a.limits.Timeout, a.limits.Wait-time.Since(a.began)))
+	a.send(ctx, func(node int) bool { return !a.seat(node).asked })
+	for n := 1; ; n++ {
+		o := a.await(ctx, time.Until(deadline), a.count, a.tally.Outcome)
+		if !a.again(o, n) || !a.pause(ctx, n, deadline) {
+			return o
+		}
+		a.forgetRefusals()
+		a.send(ctx, func(node int) bool { s := a.seat(node); return s.voted && s.kind == refused })
+	}
+}
+
+// awaitGate waits for what the gate says, which alone was asked. The outcome is
+// Acquired if the other nodes are to be asked: because it has granted, or has
+// failed, or because it is so slow that it is done without.
+func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
+	gate := a.seat(a.ticket.Gate)
+	o, inTime := a.collect(ctx, min(a.grant.fleet.patience(a.ticket.Gate, a.limits.Timeout), a.limits.wait()), a.count,
+		func(int, int) quorum.Outcome {
+			switch {
+			case gate.voted && gate.kind == refused:
+				return quorum.Held
+			case gate.voted:
+				return quorum.Acquired
+			}
+			return quorum.Undecided
+		})
+	if inTime {
+		return o
+	}
+	a.answer.Slow = true
+	return quorum.Acquired
+}
+
+// How often the nodes beside the gate are asked in one attempt: less often if one
+// other has the lock, by all they say.
+const (
+	maxAsks     = 5
+	maxAsksHeld = 3
+)
+
+// again reports whether the nodes that have refused are asked again, after n
+// times: somebody who waits in line has the gate, and the release of the one
+// before may still be on its way to them. While it asks, the gate is closed to
+// everybody, also to a lock that is to be put there again.
+func (a *attempt) again(o quorum.Outcome, n int) bool {
+	if a.timedOut || a.ticket.Came == "" || a.seat(a.ticket.Gate).kind != granted {
+		return false
+	}
+	// Who was called knows that there was a release.
+	return (o == quorum.Split || a.ticket.Called && o == quorum.Held) && n < maxAsks || o == quorum.Held && n < maxAsksHeld
+}
+
+// pause waits before the nodes are asked again. It reports false if there is no
+// time for that.
+func (a *attempt) pause(ctx context.Context, n int, deadline time.Time) bool {
+	d := quorum.SplitPause(time.Since(a.began)/time.Duration(n+1), n-1, rand.Float64()) //nolint:gosec // spreads pauses
+	if d >= time.Until(deadline) {
+		return false
+	}
+	timer := a.fleet.startTimer(d)
+	defer a.fleet.stopTimer(timer)
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-a.limits.Stop:
+	}
+	return false
+}
+
+// forgetRefusals takes back the votes of the nodes that are asked again.
+func (a *attempt) forgetRefusals() {
+	a.tally = quorum.Acquire{Nodes: a.tally.Nodes, Granted: a.tally.Granted, Failed: a.tally.Failed}
+	a.left = a.left[:0]
+}
+
+// send asks the nodes that want reports true for.
+func (a *attempt) send(ctx context.Context, want func(node int) bool) {
+	g := a.grant
+	places := g.train.Take(lane.Acquire, a.limits.Timeout, want)
+	a.ask(places)
+	g.send(ctx, &g.first, places, func(node int, v vote) {
+		switch {
+		case v.kind == granted:
+			g.granted(ctx, node)
+		case v.kind == refused && !v.late && g.at(&g.first, node).once:
+			g.train.Undone(node)
+		}
+		a.file(node, v)
+	})
+}
+
+// count counts the vote of a node.
+func (a *attempt) count(node int, v vote) {
+	if a.grant.gate != nil && node == a.ticket.Gate {
+		a.answer.read(&v)
+	}
+	switch v.kind {
+	case granted:
+		a.tally.Granted++
+	case refused:
+		a.tally.Refuse(v.mark)
+		a.left = append(a.left, v.left)
+	default:
+		a.tally.Failed++
+	}
+}
+
+func (a *attempt) result(o quorum.Outcome) Result {
+	res := a.round.result(o, a.tally.Granted, a.tally.Refused)
+	res.Gate = a.answer
+	if o != quorum.Acquired {
+		missing := a.fleet.Quorum() - a.tally.Granted
+		if a.ticket.InTurn && a.answer.Refused {
+			missing = min(missing, len(a.left)) // nobody else was asked
+		}
+		res.RetryAfter = retryAfter(a.left, missing)
+	}
+	return res
 }
 
 // retryAfter returns when missing of the refusing nodes may be free again,

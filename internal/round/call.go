@@ -26,6 +26,8 @@ type call struct {
 	once bool
 	// until is when the command has lost its purpose; zero means never.
 	until time.Time
+	// plain does the same without a line; nil unless this is for a gate.
+	plain *call
 }
 
 // A vote is what one node made of a command.
@@ -34,8 +36,10 @@ type vote struct {
 	mark string        // of a refusal: names the holder's value
 	left time.Duration // of a refusal: how long the holder's key lasts; negative if it has no expiry
 	err  error         // of a failure
-	late bool          // of a release: an earlier copy of it may have been applied
+	late bool          // an earlier copy of the command, which is sent once, may have been applied
 	slow bool          // it came after the node timeout
+	rank int           // of a refusal at a gate: how many are before; negative if not in the line
+	came string        // of a refusal at a gate: when the Locker came first
 }
 
 type kind uint8
@@ -158,7 +162,17 @@ func (v *vote) read(op Op, reply any) error {
 
 func (v *vote) readRefusal(reply any) error {
 	fields, _ := reply.([]any)
-	if len(fields) != 2 {
+	switch len(fields) {
+	case 2:
+		v.rank = -1
+	case 4: // of a gate
+		rank, ok := fields[2].(int64)
+		came, isString := fields[3].(string)
+		if !ok || !isString {
+			return unexpected(reply)
+		}
+		v.rank, v.came = int(min(max(rank, -1), math.MaxInt32)), came
+	default:
 		return unexpected(reply)
 	}
 	left, ok := fields[0].(int64)

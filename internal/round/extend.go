@@ -52,14 +52,15 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 		x.fresh[i] = g.nodes[i].fresh
 	}
 	g.mu.Unlock()
-	r := g.fleet.newRound(OpExtend, places, l)
+	r := g.fleet.newRound(OpExtend, l)
+	r.ask(places)
 	c := g.call(OpExtend, script.Extend, ttl)
 	g.send(ctx, &c, places, func(node int, v vote) {
 		x.note(ctx, node, v)
 		r.file(node, v)
 	})
 
-	outcome := r.await(ctx, func(node int, v vote) {
+	outcome := r.await(ctx, l.wait(), func(node int, v vote) {
 		switch v.kind {
 		case extended:
 			if g.holds(node) {

@@ -49,6 +49,7 @@ type Fleet struct {
 	lanes   *lane.Table
 	hooks   Hooks
 	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
+	lines   *lines                   // nil without lines of waiting Lockers
 	timers  sync.Pool                // of *time.Timer, stopped: a round needs one each, at three allocations
 }
 
@@ -92,6 +93,9 @@ func (f *Fleet) Open() int { return f.lanes.Open() }
 // Idle returns a channel that is closed once no node call is open.
 func (f *Fleet) Idle() <-chan struct{} { return f.lanes.Idle() }
 
+// Silent reports whether a node has not answered for that long.
+func (f *Fleet) Silent(node int, timeout time.Duration) bool { return f.lanes.Silent(node, timeout) }
+
 // Begin counts work other than node calls as open until End.
 func (f *Fleet) Begin() { f.lanes.Begin() }
 
@@ -117,7 +121,7 @@ func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file fun
 			v := vote{kind: failed, err: errNoReturn}
 			defer func() { file(i, v) }() // if the client or the handler calls runtime.Goexit, too
 			if p.Wait() {
-				f.visit(values, c, i, p, &v)
+				f.visit(values, g.at(c, i), i, p, &v)
 			} else {
 				v = vote{kind: skipped}
 			}
@@ -185,7 +189,7 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 // ask sends the command once and reads what the node says. It reports whether
 // the node answered, if only with an error.
 func (f *Fleet) ask(ctx context.Context, c *call, node int) (v vote, answered bool, err error) {
-	reply, err := f.call(ctx, c, node)
+	reply, err := f.callGate(ctx, c, node)
 	answered = f.note(node, c, err)
 	if err == nil {
 		err = v.read(c.op, reply)

@@ -18,12 +18,17 @@ type Grant struct {
 	value string
 	boxed any    // value, converted once
 	keys  [1]any // the resource
+	ttl   any    // of the acquire, in ms
 	train lane.Train
 	// calls starts the goroutines of node calls. It is not one WithContext: the
 	// first failing node would cancel the healthy ones.
 	calls errgroup.Group
-	first call // the acquire
-	last  call // the release
+	first call  // the acquire
+	last  call  // the release
+	gate  *gate // nil without a line
+	// Room for the arguments of both.
+	firstArgs [3 + 1 + 2]any
+	lastArgs  [3 + 1 + 1]any
 
 	mu      sync.Mutex
 	nodes   []grantNode
@@ -64,8 +69,14 @@ func newGrant(f *Fleet, resource, value string) *Grant {
 		fleet: f, value: value, boxed: value, keys: [1]any{resource},
 		train: f.lanes.NewTrain(resource), nodes: make([]grantNode, f.Size()),
 	}
-	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Args(g.keys[:], g.boxed), once: true}
+	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Append(g.lastArgs[:0], g.keys[:], g.boxed), once: true}
 	return g
+}
+
+// acquires prepares the acquire.
+func (g *Grant) acquires(ttl time.Duration) {
+	g.ttl = ttl.Milliseconds()
+	g.first = call{op: OpAcquire, script: script.Acquire, value: g.value, args: script.Acquire.Append(g.firstArgs[:0], g.keys[:], g.boxed, g.ttl)}
 }
 
 // call returns a command that puts the value into place, or lets it last, for ttl.

@@ -38,8 +38,9 @@ type Wave struct {
 
 // Release removes the value from every node that may have it, and drops what
 // was not sent yet. It returns at once; the wave says what comes of it. A wave
-// under way is joined. Nodes that have answered are not asked again.
-func (g *Grant) Release(ctx context.Context, timeout time.Duration) *Wave {
+// under way is joined. Nodes that have answered are not asked again. The mode of
+// the first call says what becomes of the line.
+func (g *Grant) Release(ctx context.Context, timeout time.Duration, m Mode) *Wave {
 	g.mu.Lock()
 	rel := &g.release
 	rel.begun = true
@@ -49,6 +50,7 @@ func (g *Grant) Release(ctx context.Context, timeout time.Duration) *Wave {
 	}
 	w := &Wave{grant: g, decided: make(chan struct{}), timeout: timeout, begun: time.Now()}
 	rel.wave = w
+	g.leave(m)
 	places := g.train.Take(lane.Release, timeout, func(node int) bool { return g.nodes[node].release.wanted() })
 	g.enlist(places)
 	g.settle()

@@ -35,6 +35,8 @@ type Result struct {
 	// RetryAfter is when as many nodes as were missing may be free again; 0 if
 	// nobody knows.
 	RetryAfter time.Duration
+	// Gate is what the node that keeps the line said.
+	Gate Answer
 	// TimedOut says that the wait ended before the votes had decided.
 	TimedOut bool
 	// Failures are the nodes that failed or did not answer in time, in node
@@ -42,21 +44,27 @@ type Result struct {
 	Failures []Failure
 }
 
-// A round collects the votes of one command.
+// A round collects the votes on one command, for which nodes may be asked again.
 type round struct {
 	fleet    *Fleet
 	op       Op
 	limits   Limits
-	places   []lane.Place
 	filed    chan filed // holds them all: a late vote never blocks
-	voted    []bool     // by node: its vote has been read, or it was not asked
-	few      [8]bool    // what voted is, for that many nodes
+	seats    []seat     // by node
+	few      [8]seat    // what seats is, for that many nodes
 	failures []Failure  // among the votes read
-	// Nodes that have not voted. Those that were silent when the round began
+	// Nodes that have not voted. Those that were silent when they were asked
 	// are sent the command, but not waited for while the others are a majority.
 	waiting, silent int
 	patient         bool // waits for silent nodes too
 	timedOut        bool
+}
+
+// A seat is what a round knows of a node.
+type seat struct {
+	asked, voted bool
+	kind         kind          // of the vote
+	silentFor    time.Duration // when it was asked
 }
 
 // filed is a vote on its way to the caller.
@@ -65,63 +73,94 @@ type filed struct {
 	vote vote
 }
 
-func (f *Fleet) newRound(op Op, places []lane.Place, l Limits) *round {
-	n := len(places)
-	r := &round{fleet: f, op: op, limits: l, places: places, filed: make(chan filed, n)}
-	if n <= len(r.few) {
-		r.voted = r.few[:n]
-	} else {
-		r.voted = make([]bool, n)
+func (f *Fleet) newRound(op Op, l Limits) round {
+	n := f.Size()
+	r := round{fleet: f, op: op, limits: l, filed: make(chan filed, n)}
+	if n > len(r.few) {
+		r.seats = make([]seat, n)
 	}
+	return r
+}
+
+// seat returns the seat of a node.
+func (r *round) seat(node int) *seat {
+	if r.seats != nil {
+		return &r.seats[node]
+	}
+	return &r.few[node]
+}
+
+// ask notes which nodes are asked, as the places say. A node is asked again only
+// when its vote has been read.
+func (r *round) ask(places []lane.Place) {
+	n := len(places)
+	silent := 0
 	for i := range places {
-		switch p := &places[i]; {
-		case !p.Taken() && p.Reason() == lane.Unwanted:
-			r.voted[i] = true
-		case p.SilentFor() > 0:
+		p := &places[i]
+		if p.Taken() || p.Reason() != lane.Unwanted {
+			*r.seat(i) = seat{asked: true, silentFor: p.SilentFor()}
+		}
+		if r.seat(i).silentFor > 0 {
+			silent++
+		}
+	}
+	r.patient = r.patient || silent > quorum.Spare(n)
+	r.waiting, r.silent = 0, 0
+	for i := range n {
+		switch s := r.seat(i); {
+		case !s.asked || s.voted:
+		case s.silentFor > 0 && !r.patient:
 			r.silent++
 		default:
 			r.waiting++
 		}
 	}
-	if r.silent > quorum.Spare(n) {
-		r.patient = true
-		r.waiting, r.silent = r.waiting+r.silent, 0
-	}
-	return r
 }
 
 // file hands in the vote of a node. It is called once for each node asked.
 func (r *round) file(node int, v vote) { r.filed <- filed{node, v} }
 
-// await reads votes until outcome is not Undecided any more or the wait is
-// over. It passes each vote to count first.
-func (r *round) await(ctx context.Context, count func(node int, v vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
-	timer := r.fleet.startTimer(r.limits.wait())
+// await reads votes until outcome is not Undecided any more or wait is over. It
+// passes each vote to count first.
+func (r *round) await(ctx context.Context, wait time.Duration, count func(node int, v vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
+	o, inTime := r.collect(ctx, wait, count, outcome)
+	if inTime {
+		return o
+	}
+	r.timedOut = true
+	r.waiting, r.silent = 0, r.waiting+r.silent
+	return outcome(r.waiting, r.silent)
+}
+
+// collect is await, but does not decide anything when wait is over: it reports
+// false then.
+func (r *round) collect(ctx context.Context, wait time.Duration, count func(node int, v vote), outcome func(waiting, silent int) quorum.Outcome) (o quorum.Outcome, inTime bool) {
+	timer := r.fleet.startTimer(wait)
 	defer r.fleet.stopTimer(timer)
 	for {
-		if o := outcome(r.waiting, r.silent); o != quorum.Undecided || r.timedOut {
-			return o
+		if o := outcome(r.waiting, r.silent); o != quorum.Undecided {
+			return o, true
 		}
 		select {
 		case in := <-r.filed:
 			r.read(in.node, in.vote)
 			count(in.node, in.vote)
 		case <-timer.C:
-			r.timedOut = true
-			r.waiting, r.silent = 0, r.waiting+r.silent
+			return quorum.Undecided, false
 		case <-ctx.Done():
-			return quorum.Undecided
+			return quorum.Undecided, true
 		case <-r.limits.Stop:
-			return quorum.Undecided
+			return quorum.Undecided, true
 		case <-r.limits.News:
-			return quorum.Undecided
+			return quorum.Undecided, true
 		}
 	}
 }
 
 func (r *round) read(node int, v vote) {
-	r.voted[node] = true
-	if !r.patient && r.places[node].SilentFor() > 0 {
+	s := r.seat(node)
+	s.voted, s.kind = true, v.kind
+	if !r.patient && s.silentFor > 0 {
 		r.silent--
 	} else {
 		r.waiting--
@@ -135,11 +174,11 @@ func (r *round) read(node int, v vote) {
 // that were waited for in vain or not waited for because they were silent.
 func (r *round) result(o quorum.Outcome, agreed, refused int) Result {
 	res := Result{Outcome: o, Agreed: agreed, Refused: refused, TimedOut: r.timedOut}
-	for i, voted := range r.voted {
-		switch silent := r.places[i].SilentFor(); {
-		case voted:
-		case silent > 0:
-			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, silent)})
+	for i := range r.fleet.Size() {
+		switch s := r.seat(i); {
+		case s.voted || !s.asked:
+		case s.silentFor > 0:
+			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, s.silentFor)})
 		case r.timedOut:
 			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, r.limits.wait())})
 		}

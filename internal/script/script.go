@@ -18,11 +18,21 @@ var extendSource string
 //go:embed release.lua
 var releaseSource string
 
+//go:embed acquire_gate.lua
+var acquireGateSource string
+
+//go:embed release_gate.lua
+var releaseGateSource string
+
 // The scripts. The first line of each file says its keys, arguments and result.
 var (
 	Acquire = load(acquireSource)
 	Extend  = load(extendSource)
 	Release = load(releaseSource)
+
+	// AcquireGate and ReleaseGate are for the node that keeps the line of a resource.
+	AcquireGate = load(acquireGateSource)
+	ReleaseGate = load(releaseGateSource)
 )
 
 // A Script is a Lua script and the name under which a node caches it. Both are
@@ -40,7 +50,11 @@ func load(source string) *Script {
 
 // Args returns the arguments of an EVALSHA command: keys, then args.
 func (s *Script) Args(keys []any, args ...any) []any {
-	all := make([]any, 0, 3+len(keys)+len(args))
+	return s.Append(make([]any, 0, 3+len(keys)+len(args)), keys, args...)
+}
+
+// Append is Args, appended to all.
+func (s *Script) Append(all, keys []any, args ...any) []any {
 	all = append(all, "evalsha", s.sha, len(keys))
 	all = append(all, keys...)
 	return append(all, args...)

@@ -1,0 +1,259 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A subscriber is a client that can listen to channels.
+type subscriber interface {
+	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
+}
+
+const (
+	// linger is how long a connection that listens stays open when nobody waits.
+	linger = 5 * time.Second
+	// quiet is how long nothing may come on a connection before the node is
+	// pinged, and then before it is given up.
+	quiet = 5 * time.Second
+	// relisten is the pause before it is opened again.
+	relisten = 100 * time.Millisecond
+)
+
+// Ears listen, on the nodes where somebody waits, to the channel on which a
+// Locker is told that it is the next one. Messages can get lost, come late or
+// twice: they only wake somebody who then asks.
+type Ears struct {
+	fleet   *Fleet
+	channel string
+	wake    func(node int, resource string)
+
+	mu     sync.Mutex
+	closed bool
+	nodes  []ear
+	open   int           // listeners, those that are about to end included
+	idle   chan struct{} // closed when open falls to 0, if somebody waits for that
+}
+
+// An ear is what listens on one node. It is under Ears.mu.
+type ear struct {
+	users    int
+	listener *listener   // nil if nobody has waited for long
+	timer    *time.Timer // ends it
+}
+
+// A listener is a goroutine with a connection. It ends soon after it is cancelled.
+type listener struct {
+	ears   *Ears
+	node   int
+	client subscriber
+	ready  chan struct{} // closed when the node has confirmed the subscription
+	cancel context.CancelFunc
+	prod   func() // sends it a message
+}
+
+// NewEars returns ears that are closed. wake is told of each message: on which
+// node it came and for which resource.
+func (f *Fleet) NewEars(wake func(node int, resource string)) *Ears {
+	return &Ears{fleet: f, channel: fmt.Sprint("redlock:", f.lines.self), wake: wake, nodes: make([]ear, f.Size())}
+}
+
+// Listen has a connection listen on a node until Unlisten is called. The channel
+// is closed when the node has confirmed that; it is nil after Close.
+func (e *Ears) Listen(ctx context.Context, node int) chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := &e.nodes[node]
+	n.users++
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+	if n.listener == nil && !e.closed {
+		n.listener = e.listen(ctx, node)
+	}
+	if n.listener == nil {
+		return nil
+	}
+	return n.listener.ready
+}
+
+// listen starts a listener, which lives longer than who asked for it.
+func (e *Ears) listen(ctx context.Context, node int) *listener {
+	client, ok := e.fleet.clients[node].(subscriber)
+	if !ok {
+		return nil
+	}
+	free := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithCancel(free)
+	l := &listener{ears: e, node: node, client: client, ready: make(chan struct{}), cancel: cancel}
+	l.prod = func() { _, _ = process(free, e.fleet.clients[node], []any{"publish", e.channel, ""}, true) }
+	e.open++
+	go func() {
+		defer e.ended(l)
+		defer cancel()
+		l.run(ctx)
+	}()
+	return l
+}
+
+// ended takes note that a listener has ended.
+func (e *Ears) ended(l *listener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := &e.nodes[l.node]; n.listener == l {
+		n.listener = nil
+	}
+	e.open--
+	e.settle()
+}
+
+func (e *Ears) settle() {
+	if e.open == 0 && e.idle != nil {
+		close(e.idle)
+		e.idle = nil
+	}
+}
+
+// Patience returns how long to wait for the confirmation at most.
+func (e *Ears) Patience(node int, timeout time.Duration) time.Duration {
+	return e.fleet.patience(node, timeout)
+}
+
+// Unlisten ends what Listen began.
+func (e *Ears) Unlisten(node int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := &e.nodes[node]
+	n.users--
+	switch {
+	case n.users > 0 || n.listener == nil:
+	case n.timer == nil:
+		n.timer = time.AfterFunc(linger, func() { e.closeIdle(node) })
+	default:
+		n.timer.Reset(linger)
+	}
+}
+
+func (e *Ears) closeIdle(node int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.nodes[node].users == 0 {
+		e.close(&e.nodes[node])
+	}
+}
+
+// close ends a listener. It waits for a message, and closing what it waits on would
+// have to wait while go-redis dials: so it is sent one.
+func (e *Ears) close(n *ear) {
+	l := n.listener
+	if l == nil {
+		return
+	}
+	n.listener = nil
+	l.cancel()
+	e.open++
+	go func() {
+		defer e.ended(l)
+		l.prod()
+	}()
+}
+
+// Close ends all that listens, for good, and returns a channel that is closed when
+// that is done.
+func (e *Ears) Close() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	for i := range e.nodes {
+		n := &e.nodes[i]
+		if n.timer != nil {
+			n.timer.Stop()
+		}
+		e.close(n)
+	}
+	if e.idle == nil {
+		e.idle = make(chan struct{})
+	}
+	idle := e.idle
+	e.settle()
+	return idle
+}
+
+// Open reports whether anything listens.
+func (e *Ears) Open() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.open > 0
+}
+
+// run listens until it is cancelled, or until the node forbids it.
+func (l *listener) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := l.hear(ctx)
+		if err != nil && redis.HasErrorPrefix(err, "NOPERM") {
+			l.ears.fleet.mute(l.node)
+			return
+		}
+		wait(ctx, relisten)
+	}
+}
+
+// hear listens on one subscription until that is no use any more. go-redis
+// connects again by itself, and leaves its timeouts and panics to who calls.
+func (l *listener) hear(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	pubsub := l.client.Subscribe(ctx, l.ears.channel)
+	defer func() { _ = pubsub.Close() }()
+	for pinged := false; ctx.Err() == nil; {
+		in, err := pubsub.ReceiveTimeout(ctx, quiet) // messages get lost where it times out
+		switch m := in.(type) {
+		case *redis.Subscription:
+			l.confirm()
+		case *redis.Message:
+			if ctx.Err() != nil {
+				return nil
+			}
+			l.ears.wake(l.node, m.Payload)
+		}
+		switch e, ok := errors.AsType[net.Error](err); {
+		case err == nil:
+			pinged = false
+		case !ok || !e.Timeout():
+			return err
+		case pinged:
+			return err
+		default:
+			pinged = true
+			_ = pubsub.Ping(ctx)
+		}
+	}
+	return nil
+}
+
+func (l *listener) confirm() {
+	select {
+	case <-l.ready:
+	default:
+		close(l.ready)
+	}
+}
+
+// wait waits for d or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

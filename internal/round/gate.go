@@ -1,0 +1,294 @@
+package round
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// NoGate is the gate of a resource that has no line.
+const NoGate = -1
+
+// muted is how long a node is not used as a gate after it has refused to be
+// one: its user may not use the keys or the channel of lines.
+const muted = time.Minute
+
+// A lines is what a Fleet has to do with the lines of waiting Lockers that are
+// kept on the nodes. Everything about them is a hint: exclusion rests on the
+// majority alone.
+type lines struct {
+	self  any // names this Locker
+	gates []gateNode
+}
+
+// A gateNode is a node as a gate.
+type gateNode struct {
+	seed   uint64       // the hash of its name
+	deaf   bool         // its client cannot listen: it is no gate
+	single bool         // one server, that can tell who is still there
+	silent atomic.Int64 // the time in ns until which it is no gate
+	trip   atomic.Int64 // how long it takes to answer, in ns; 0 if that is not known
+}
+
+// EnableLines makes the fleet use lines, as the Locker that is called self. names
+// has what every process calls each node.
+func (f *Fleet) EnableLines(self string, names []string) {
+	f.lines = &lines{self: self, gates: make([]gateNode, len(names))}
+	for i, name := range names {
+		n := &f.lines.gates[i]
+		n.seed = fnv(fnv(offset, name), "\x00")
+		switch f.clients[i].(type) {
+		case *redis.Client:
+			n.single = true // a node of a Cluster knows only its own clients
+		case *redis.Ring:
+			n.deaf = true // a message would go to the shard of the resource, which nobody listens to
+		default:
+			_, listens := f.clients[i].(subscriber)
+			n.deaf = !listens
+		}
+	}
+}
+
+// Gate returns the node that keeps the line of a resource, the same one in every
+// process that knows the nodes by the same names, or NoGate.
+func (f *Fleet) Gate(resource string) int {
+	if f.lines == nil || !script.Tags(resource) {
+		return NoGate
+	}
+	// Rendezvous hashing: the order of the nodes does not matter.
+	best, gate := uint64(0), NoGate
+	for i := range f.lines.gates {
+		if weight := mix(fnv(f.lines.gates[i].seed, resource)); gate == NoGate || weight > best {
+			best, gate = weight, i
+		}
+	}
+	n := &f.lines.gates[gate]
+	if until := n.silent.Load(); n.deaf || until != 0 && time.Now().UnixNano() < until {
+		return NoGate
+	}
+	return gate
+}
+
+// offset is where the hash FNV-1a begins.
+const offset = 14695981039346656037
+
+// fnv goes on with the hash FNV-1a.
+func fnv(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}
+
+// mix is the end of SplitMix64: FNV spreads the last bytes little.
+func mix(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// mute makes a node no gate for a while.
+func (f *Fleet) mute(node int) {
+	f.lines.gates[node].silent.Store(time.Now().Add(muted).UnixNano())
+}
+
+// timed notes how long a gate has taken to answer.
+func (f *Fleet) timed(node int, took time.Duration) {
+	trip := &f.lines.gates[node].trip
+	if old := trip.Load(); old != 0 {
+		took = (7*time.Duration(old) + took) / 8
+	}
+	trip.Store(int64(took))
+}
+
+// minPatience is how long a gate is waited for at least before it is done without.
+const minPatience = 25 * time.Millisecond
+
+// patience returns how long to wait for a gate alone: a slow one must cost little,
+// and a busy one has its time.
+func (f *Fleet) patience(node int, timeout time.Duration) time.Duration {
+	trip := time.Duration(f.lines.gates[node].trip.Load())
+	if trip == 0 {
+		return timeout / 2
+	}
+	return min(max(4*trip, minPatience), timeout/2)
+}
+
+// Bounds of a reservation, for which a resource is kept for the next one in the
+// line: three round trips to the gate.
+const (
+	minReservation = 30 * time.Millisecond
+	maxReservation = time.Second
+)
+
+func (f *Fleet) reservation(node int) time.Duration {
+	trip := time.Duration(f.lines.gates[node].trip.Load())
+	return min(max(minReservation, 3*trip), maxReservation)
+}
+
+// A Ticket says how an attempt deals with the line of its resource.
+type Ticket struct {
+	Gate int // the node that keeps it; NoGate to do without
+	// InTurn has the gate asked before the others.
+	InTurn bool
+	// Called says that the gate has told this Locker that it is the next one: it
+	// asks all nodes at once, as nobody else is let through at the gate.
+	Called bool
+	// Came is when the Locker came first, as a refusal has told it; Now to come
+	// now; empty not to wait.
+	Came string
+}
+
+// Now is the Came of a Locker that begins to wait.
+const Now = "now"
+
+// An Answer is what a gate says in an attempt.
+type Answer struct {
+	Granted bool
+	Refused bool
+	Slow    bool // the attempt has gone on without it
+
+	// Of a refusal.
+	Left     time.Duration // how long the holder or the reservation lasts; negative if for ever
+	Reserved bool          // nobody holds the resource, and another Locker is to have it
+	Holder   string        // names the holder's value otherwise
+	Rank     int           // how many are before it in the line; negative if it is not in it
+	Came     string        // for the next Ticket
+}
+
+// reservedMark is the mark of a refusal because of a reservation.
+const reservedMark = "next"
+
+func (a *Answer) read(v *vote) {
+	a.Granted, a.Refused = v.kind == granted, v.kind == refused
+	if a.Refused {
+		a.Left, a.Rank, a.Came = v.left, v.rank, v.came
+		if a.Reserved = v.mark == reservedMark; !a.Reserved {
+			a.Holder = v.mark
+		}
+	}
+}
+
+// A Mode says what a release does with the line.
+type Mode uint8
+
+// Modes of a release.
+const (
+	// Pop lets the next one in the line go.
+	Pop Mode = iota
+	// Keep does not: the attempt is undone, and its Locker back in the line.
+	Keep
+	// Leave takes this Locker out of the line and lets the next one go.
+	Leave
+)
+
+// arg returns what the script calls the mode. calls says that it is to call one
+// after the other at the head of the line until one hears it.
+func (m Mode) arg(calls bool) any {
+	if calls {
+		return [...]any{Pop: "pop 16", Keep: "keep", Leave: "leave 16"}[m]
+	}
+	return [...]any{Pop: "pop", Keep: "keep", Leave: "leave"}[m]
+}
+
+// Suffixes of the keys beside a resource.
+const (
+	lineSuffix        = ":redlock:line"
+	reservationSuffix = ":redlock:next"
+)
+
+// A gate is what a grant has to do with the node that keeps the line of its
+// resource.
+type gate struct {
+	node      int
+	came      string // of the ticket
+	keys      [3]any // the resource, its line, its reservation
+	first     call   // the acquire
+	last      call   // the release
+	firstArgs [3 + 3 + 4]any
+	lastArgs  [3 + 3 + 4]any
+}
+
+// at returns the command for a node: the gate has some of its own.
+func (g *Grant) at(c *call, node int) *call {
+	switch {
+	case g.gate == nil || node != g.gate.node:
+		return c
+	case c == &g.first:
+		return &g.gate.first
+	case c == &g.last:
+		return &g.gate.last
+	default:
+		return c
+	}
+}
+
+// enter prepares the acquire at the gate.
+func (g *Grant) enter(t Ticket) {
+	if t.Gate == NoGate {
+		return
+	}
+	gt := &gate{node: t.Gate, came: t.Came}
+	g.gate = gt
+	line, reservation := script.Beside(g.train.Resource(), lineSuffix, reservationSuffix)
+	gt.keys = [...]any{g.keys[0], line, reservation}
+	gt.first = call{
+		// Asked again and again, it is not repeated by go-redis: then a refusal
+		// leaves nothing to release.
+		op: OpAcquire, script: script.AcquireGate, value: g.value, plain: &g.first, once: t.InTurn || t.Called,
+		args: script.AcquireGate.Append(gt.firstArgs[:0], gt.keys[:], g.boxed, g.ttl, g.fleet.lines.self, t.Came),
+	}
+}
+
+// leave prepares the release at the gate, once.
+func (g *Grant) leave(m Mode) {
+	gt := g.gate
+	if gt == nil || gt.last.args != nil {
+		return
+	}
+	last := any(g.fleet.reservation(gt.node).Milliseconds())
+	if m == Keep {
+		last = gt.came
+	}
+	gt.last = call{
+		op: OpRelease, script: script.ReleaseGate, value: g.value, once: true, plain: &g.last,
+		args: script.ReleaseGate.Append(gt.lastArgs[:0], gt.keys[:], g.boxed, g.fleet.lines.self, m.arg(g.fleet.lines.gates[gt.node].single), last),
+	}
+}
+
+// callGate runs a command. Where the user may not use lines, or one script cannot
+// use a resource and its line, as while a Cluster moves their slot, the plain one
+// does, and the node is no gate for a while.
+func (f *Fleet) callGate(ctx context.Context, c *call, node int) (any, error) {
+	if c.plain == nil {
+		return f.call(ctx, c, node)
+	}
+	sent := time.Now()
+	reply, err := f.call(ctx, c, node)
+	switch {
+	case err == nil:
+		f.timed(node, time.Since(sent))
+	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "CROSSSLOT"), redis.HasErrorPrefix(err, "TRYAGAIN"):
+		reply, err = f.call(ctx, c.plain, node)
+		if err == nil {
+			f.mute(node)
+		}
+	}
+	return reply, err
+}
+
+// LeaveLine takes this Locker, in the background, out of the line of a resource
+// that it does not want any more, and passes on what was reserved for it.
+func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int, timeout time.Duration) {
+	g := newGrant(f, resource, value)
+	g.enter(Ticket{Gate: node})
+	g.leave(Leave)
+	// In the lane of the resource, so that it comes after the command that joined.
+	places := g.train.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
+	g.send(ctx, &g.last, places, func(int, vote) {})
+}
