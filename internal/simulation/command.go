@@ -16,20 +16,30 @@ const (
 	acquire
 	extend
 	release
+	tell // a message of a channel: it only has delays and fates of its own
 
-	ops = int(release) + 1
+	ops = int(tell) + 1
 )
 
 func (o op) String() string {
-	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release"}[o]
+	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release", tell: "tell"}[o]
 }
 
-// scripts finds a script's op by its name and by its source.
-var scripts = func() map[string]op {
-	all := make(map[string]op)
-	for o, s := range map[op]*script.Script{acquire: script.Acquire, extend: script.Extend, release: script.Release} {
+// A scriptKind is what a script does, and whether it deals with the line too.
+type scriptKind struct {
+	op   op
+	gate bool
+}
+
+// scripts finds a script's kind by its name and by its source.
+var scripts = func() map[string]scriptKind {
+	all := make(map[string]scriptKind)
+	for s, k := range map[*script.Script]scriptKind{
+		script.Acquire: {op: acquire}, script.Extend: {op: extend}, script.Release: {op: release},
+		script.AcquireGate: {acquire, true}, script.ReleaseGate: {release, true},
+	} {
 		args := s.Args(nil)
-		all[text(args[1])], all[text(s.Eval(args)[1])] = o, o
+		all[text(args[1])], all[text(s.Eval(args)[1])] = k, k
 	}
 	return all
 }()
@@ -45,12 +55,16 @@ func newCommand(args []string) command {
 	if len(args) < 5 {
 		return c
 	}
-	c.op = scripts[args[1]]
+	kind := scripts[args[1]]
+	c.op, c.gate = kind.op, kind.gate
 	n, err := strconv.Atoi(args[2])
 	if c.op == other || err != nil || len(args) < 4+n {
 		return c
 	}
 	c.keys, c.value = args[3:3+n], args[3+n]
+	if c.gate {
+		c.keys = c.keys[:1] // the others are the line's
+	}
 	if len(args) > 4+n {
 		ms, _ := strconv.Atoi(args[4+n])
 		c.ttl = time.Duration(ms) * time.Millisecond
@@ -61,6 +75,7 @@ func newCommand(args []string) command {
 // A command is one of a request.
 type command struct {
 	op    op
+	gate  bool // it deals with the line too
 	args  []string
 	keys  []string // that it is about, if it is a script of the library
 	value string   // of the lock

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
 )
 
@@ -25,6 +26,8 @@ type conn struct {
 	refused  bool   // the node has lost it
 	deadline time.Time
 	wake     chan struct{} // holds one: something has changed for Read
+
+	listens *miniredis.Subscriber // nil unless it has subscribed to a channel
 
 	lastRequest, lastReply time.Time
 }
@@ -109,6 +112,7 @@ func (c *conn) reset() {
 	}
 	c.stuck = true
 	delete(c.link.node.conns, c)
+	c.unlisten()
 	c.notify()
 }
 
@@ -168,6 +172,7 @@ func (c *conn) Close() error {
 	defer w.mu.Unlock()
 	c.closed = true
 	delete(c.link.node.conns, c)
+	c.unlisten()
 	c.notify()
 	return nil
 }

@@ -83,6 +83,12 @@ func (n *node) apply(m *message) {
 
 // run runs one command and looks at what it did to its keys.
 func (n *node) run(m *message, c *command) (reply []byte) {
+	if channel, ok := c.subscribes(); ok {
+		if m.conn.closed {
+			return nil
+		}
+		return m.conn.listen(channel)
+	}
 	n.tick()
 	for _, key := range c.keys {
 		n.look(key, nil, ended{})

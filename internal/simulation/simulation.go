@@ -16,6 +16,8 @@
 //     waits, and then a request is applied after the client has closed the
 //     connection and sent it again on another one. Black holes swallow what goes
 //     between a node and one process or all, and give it back at their end or not.
+//   - The messages by which a node tells a Locker that it is the next one in line.
+//     What befalls replies befalls them too.
 //   - Processes, each a Locker with clients of its own, that use it in every
 //     way there is: Lock, TryLock, With; extensions by hand, to shorter
 //     and to longer TTLs, and automatic ones with and without a limit; contexts that
@@ -106,6 +108,7 @@ type Stats struct {
 	Locks      int           // granted
 	Extensions int           // that succeeded
 	Commands   int           // scripts that nodes have run
+	Messages   int           // by which nodes have told a Locker that it is the next one
 
 	Faults  [faultKinds]int // besides what befell single messages
 	Hung    int             // connections, with a request or a reply lost
@@ -128,6 +131,7 @@ func (s *Stats) Add(t *Stats) {
 	s.Locks += t.Locks
 	s.Extensions += t.Extensions
 	s.Commands += t.Commands
+	s.Messages += t.Messages
 	for i := range s.Faults {
 		s.Faults[i] += t.Faults[i]
 	}
@@ -146,14 +150,14 @@ func (s *Stats) Add(t *Stats) {
 func (s *Stats) String() string {
 	f := s.Faults
 	return fmt.Sprintf(`%v of virtual time
-%d locks, %d extensions, %d scripts run by nodes
+%d locks, %d extensions, %d scripts run by nodes, %d messages
 %d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
 %d locks excused for a loss of data; %d keys left behind, all explained
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
-		s.Locks, s.Extensions, s.Commands,
+		s.Locks, s.Extensions, s.Commands, s.Messages,
 		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
