@@ -192,11 +192,15 @@ func (e *Ears) Open() bool {
 	return e.open > 0
 }
 
-// run listens until it is cancelled, or until the node forbids it.
+// run listens until it is cancelled, the node forbids it, or the program has
+// closed the client.
 func (l *listener) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := l.hear(ctx)
-		if err != nil && redis.HasErrorPrefix(err, "NOPERM") {
+		switch {
+		case errors.Is(err, redis.ErrClosed):
+			return
+		case err != nil && redis.HasErrorPrefix(err, "NOPERM"):
 			l.ears.fleet.mute(l.node)
 			return
 		}

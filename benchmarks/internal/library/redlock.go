@@ -56,9 +56,9 @@ func RedlockWithoutLine() Library {
 	return l
 }
 
-// withoutWaitingLine is the one place that knows how a user switches the line
-// off. There is none yet.
-func withoutWaitingLine() []redlock.Option { return nil }
+func withoutWaitingLine() []redlock.Option {
+	return []redlock.Option{redlock.WithoutWaitingLine()}
+}
 
 type redlockLocker struct {
 	locker  *redlock.Locker
