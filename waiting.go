@@ -249,7 +249,12 @@ func (r *request) linePause(res round.Result) time.Duration {
 		if !res.Gate.Reserved {
 			age = time.Since(w.since)
 		}
-		return quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random())
+		inLine := quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random())
+		if res.Gate.Rank <= 0 && !res.Gate.Reserved {
+			// Nobody tells the first one of the release of another library's lock.
+			return min(pause, inLine)
+		}
+		return inLine
 	case w.joined && res.Gate.Granted && w.denied <= maxDenied:
 		return time.Duration((0.75 + random()/2) * float64(deniedPause<<w.denied))
 	case w.joined && res.RetryAfter > 0:
