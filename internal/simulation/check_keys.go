@@ -50,11 +50,14 @@ func slack(ttl time.Duration) time.Duration {
 	return 52*ms + time.Duration(float64(ttl)*2*maxSkew)
 }
 
+// longestLine is how long the line of a resource is kept after it was last used.
+const longestLine = 10 * sec
+
 // expire lets everything that is on its way arrive and the longest TTL pass,
 // and checks the second half of (c): no key is left.
 func (w *world) expire() {
 	w.mu.Lock()
-	rest := max(time.Until(w.lastStep), 0) + w.longestKey() + sec
+	rest := max(time.Until(w.lastStep), 0) + max(w.longestKey(), longestLine) + sec
 	w.mu.Unlock()
 	time.Sleep(rest)
 	w.mu.Lock()
