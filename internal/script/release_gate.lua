@@ -19,7 +19,10 @@ if mode == "keep" then
     local now = hint("TIME")
     came = now and now[1] * 1000000 + now[2]
   end
-  if came and result == 1 then hint("ZADD", KEYS[2], "NX", string.format("%.0f", came), ARGV[2]) end
+  if came and result == 1 then
+    hint("ZADD", KEYS[2], "NX", string.format("%.0f", came), ARGV[2])
+    hint("PEXPIRE", KEYS[2], 10000)
+  end
   return result
 end
 if mode == "leave" then

@@ -1,0 +1,158 @@
+package script_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock/internal/script"
+)
+
+// gateKeys are a resource, its line and its reservation.
+var gateKeys = []string{"a", "{a}line", "{a}next"}
+
+// A gateRefusal is what the acquire script of a gate says when the resource is
+// not to be had.
+type gateRefusal struct {
+	remaining int64
+	mark      string
+	rank      int64
+	came      string
+}
+
+func (n *node) requireGateRefusal(args ...any) gateRefusal {
+	n.t.Helper()
+	reply, err := n.run(script.AcquireGate, gateKeys, args...)
+	require.NoError(n.t, err)
+	all, ok := reply.([]any)
+	require.Truef(n.t, ok, "not a refusal: %v", reply)
+	require.Len(n.t, all, 4)
+	return gateRefusal{all[0].(int64), all[1].(string), all[2].(int64), all[3].(string)}
+}
+
+// requireLine demands who waits, first to last, and that the line goes away by
+// itself.
+func (n *node) requireLine(lockers ...string) {
+	n.t.Helper()
+	line, err := n.client.ZRange(n.t.Context(), gateKeys[1], 0, -1).Result()
+	require.NoError(n.t, err)
+	require.Equal(n.t, append([]string{}, lockers...), line)
+	if len(lockers) > 0 {
+		left := n.client.PTTL(n.t.Context(), gateKeys[1]).Val()
+		require.Positive(n.t, left, "it would stay for ever")
+		require.LessOrEqual(n.t, left, 10*time.Second)
+	}
+}
+
+func (n *node) requireReserved(locker string) {
+	n.t.Helper()
+	reserved, err := n.client.Get(n.t.Context(), gateKeys[2]).Result()
+	if locker == "" {
+		require.ErrorIs(n.t, err, redis.Nil)
+		return
+	}
+	require.NoError(n.t, err)
+	require.Equal(n.t, locker, reserved)
+	require.Positive(n.t, n.client.PTTL(n.t.Context(), gateKeys[2]).Val(), "it would stay for ever")
+}
+
+func TestAGateGrantsWhatIsFreeAndLeavesNothingElse(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "")
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
+		n.requireHas("a", ours, hour)
+		require.Equal(n.t, int64(1), n.client.DBSize(n.t.Context()).Val())
+		n.requireReply(1, script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
+		require.Zero(n.t, n.client.DBSize(n.t.Context()).Val())
+	})
+}
+
+func TestAGateLetsLockersWaitInTheOrderInWhichTheyCameFirst(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		require.Equal(n.t, gateRefusal{rank: -1}, without(n.requireGateRefusal(ours, hour, "me", "")), "it does not wait")
+		n.requireLine()
+		first := n.requireGateRefusal(ours, hour, "first", "now")
+		require.Zero(n.t, first.rank)
+		n.requireGateRefusal(ours, hour, "third", "9000000000000000")
+		n.requireGateRefusal(ours, hour, "second", "now")
+		again := n.requireGateRefusal(ours, hour, "first", "now")
+		require.Equal(n.t, first.came, again.came, "a place is kept through retries")
+		n.requireLine("first", "second", "third")
+	})
+}
+
+// without returns a refusal without what depends on the holder.
+func without(r gateRefusal) gateRefusal { return gateRefusal{rank: r.rank, came: r.came} }
+
+func TestAReleaseKeepsTheResourceForTheFirstInLine(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		n.requireGateRefusal(ours, hour, "first", "now")
+		n.requireGateRefusal(ours, hour, "second", "now")
+		n.requireReply(1, script.ReleaseGate, gateKeys, theirs, "holder", "pop", hour/3600) // a second
+		n.requireLine("second")
+		n.requireReserved("first")
+		require.Equal(n.t, "next", n.requireGateRefusal(others, hour, "newcomer", "").mark)
+		n.requireReply(-1, script.ReleaseGate, gateKeys, theirs, "holder", "pop", 1000)
+		n.requireReserved("first")
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "first", "now")
+		n.requireReserved("")
+		n.requireLine("second")
+	})
+}
+
+func TestAnAttemptThatIsUndoneGoesBackToItsPlace(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
+		n.requireReply(1, script.ReleaseGate, gateKeys, ours, "me", "keep", "5")
+		n.requireLine("me") // though nobody else had made the line
+		n.requireReserved("")
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "gone", "keep", "5")
+		n.requireLine("me")
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "5")
+		n.requireLine()
+	})
+}
+
+func TestWhoLeavesPassesItsReservationOn(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		n.requireGateRefusal(ours, hour, "first", "now")
+		n.requireGateRefusal(ours, hour, "second", "now")
+		n.requireReply(1, script.ReleaseGate, gateKeys, theirs, "holder", "pop", 1000)
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "first", "leave", 1000)
+		n.requireReserved("second")
+		n.requireLine()
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "second", "leave", 1000)
+		require.Zero(n.t, n.client.DBSize(n.t.Context()).Val())
+	})
+}
+
+func TestWhatIsWrongInALineCostsNoLock(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(n *node){
+		"lists":                   func(n *node) { n.setList(gateKeys[1]); n.setList(gateKeys[2]) },
+		"a reservation for ever":  func(n *node) { n.set(gateKeys[2], "dead", 0) },
+		"a reservation for hours": func(n *node) { n.set(gateKeys[2], "dead", hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEachRedis(t, func(n *node) {
+				spoil(n)
+				n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
+				n.requireGateRefusal(theirs, hour, "other", "now")
+				n.requireReply(1, script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
+				n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "other", "now")
+			})
+		})
+	}
+}
