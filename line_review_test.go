@@ -1,0 +1,540 @@
+package redlock_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+)
+
+// What a review of the line has found.
+
+// findGate returns the gate of "a", and leaves nothing behind.
+func findGate(t *testing.T, nodes []*node) (gate *node, others []*node) {
+	t.Helper()
+	k := lock(t, newLocker(t, nodes))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	l := newLocker(t, nodes)
+	go func() {
+		defer close(done)
+		_, _ = l.Lock(ctx, "a", ttl, inTurn)
+	}()
+	time.Sleep(50 * time.Millisecond)
+	gate = gateOf(t, nodes)
+	cancel()
+	<-done
+	require.NoError(t, k.Unlock(t.Context()))
+	synctest.Wait()
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
+	for _, n := range nodes {
+		require.Empty(t, n.Keys())
+		if n != gate {
+			others = append(others, n)
+		}
+	}
+	require.Empty(t, listening(nodes))
+	return gate, others
+}
+
+// lockedWithoutItsGate returns a lock of a Locker that was called, and then
+// granted by all nodes but the gate, where a key of another one stands.
+func lockedWithoutItsGate(t *testing.T, nodes []*node) *redlock.Lock {
+	t.Helper()
+	_ = lock(t, newLocker(t, nodes)) // its key stays at the gate
+	l := newLocker(t, nodes)
+	got := make(chan *redlock.Lock)
+	go func() {
+		k, err := l.Lock(t.Context(), "a", ttl, inTurn)
+		assert.NoError(t, err)
+		got <- k
+	}()
+	time.Sleep(100 * time.Millisecond)
+	gate := gateOf(t, nodes)
+	for _, n := range nodes {
+		if n != gate {
+			n.Del("a")
+		}
+	}
+	gate.Publish(listening(nodes)[0], "a")
+	k := <-got
+	synctest.Wait()
+	return k
+}
+
+func TestUnlockTellsOfALostLockThatTheGateHadRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, others := findGate(t, nodes)
+		k := lockedWithoutItsGate(t, nodes)
+		require.True(t, others[0].Exists("a"))
+		others[0].Del("a") // it stands on one of three nodes only
+		before := gate.commands()
+		require.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost)
+		synctest.Wait()
+		assert.Greater(t, gate.commands(), before, "the release is sent to every node, always")
+	})
+}
+
+func TestUnlockFindsAMajorityThatAnswersThoughTheGateHadRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		_, others := findGate(t, nodes)
+		k := lockedWithoutItsGate(t, nodes)
+		others[0].stop()
+		assert.NoError(t, k.Unlock(t.Context()), "two of three nodes can answer")
+	})
+}
+
+// A release that was lost leaves a key on one node of three for its TTL.
+func staleKeyAtTheGate(t *testing.T, gate *node) {
+	t.Helper()
+	require.NoError(t, gate.Set("a", "of a release that was lost"))
+	gate.SetTTL("a", time.Hour)
+}
+
+func TestAKeyThatIsLeftAtTheGateDoesNotKeepTryLockOut(t *testing.T) {
+	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				gate, _ := findGate(t, nodes)
+				holder, l := lock(t, newLocker(t, nodes)), newLocker(t, nodes, opts...)
+				try := func() bool {
+					k, err := l.TryLock(t.Context(), "a", ttl)
+					if err != nil {
+						require.ErrorIs(t, err, redlock.ErrContended)
+						return false
+					}
+					require.NoError(t, k.Unlock(t.Context()))
+					return true
+				}
+				require.False(t, try())
+				require.NoError(t, holder.Unlock(t.Context()))
+				synctest.Wait()
+				staleKeyAtTheGate(t, gate)
+				start := time.Now()
+				for !try() {
+					time.Sleep(500 * time.Millisecond)
+					if time.Since(start) > 10*time.Minute {
+						t.Fatal("two of three nodes are free, and TryLock is refused for 10 minutes")
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAKeyThatIsLeftAtTheGateDoesNotKeepShortWaitsOut(t *testing.T) {
+	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				gate, _ := findGate(t, nodes)
+				holder, l := lock(t, newLocker(t, nodes)), newLocker(t, nodes, opts...)
+				try := func() bool {
+					k, err := l.Lock(t.Context(), "a", ttl, redlock.WithMaxWait(300*time.Millisecond))
+					if err != nil {
+						require.ErrorIs(t, err, redlock.ErrContended)
+						return false
+					}
+					require.NoError(t, k.Unlock(t.Context()))
+					return true
+				}
+				require.False(t, try())
+				require.NoError(t, holder.Unlock(t.Context()))
+				synctest.Wait()
+				staleKeyAtTheGate(t, gate)
+				start := time.Now()
+				for !try() {
+					if time.Since(start) > 10*time.Minute {
+						t.Fatal("two of three nodes are free, and Lock is refused for 10 minutes")
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestWhereMostNodesAreGoneNobodyIsToldThatSomebodyElseHasTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		_, others := findGate(t, nodes)
+		_ = lock(t, newLocker(t, nodes))
+		l := newLocker(t, nodes)
+		_, err := l.TryLock(t.Context(), "a", ttl)
+		require.ErrorIs(t, err, redlock.ErrContended)
+		for _, n := range others {
+			n.stop()
+		}
+		_, err = l.TryLock(t.Context(), "a", ttl)
+		require.ErrorIs(t, err, redlock.ErrNoQuorum)
+	})
+}
+
+func TestALineExpiresWhateverItsWaitersDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, others := findGate(t, nodes)
+		for _, n := range others { // the gate has lost the key
+			require.NoError(t, n.Set("a", "somebody"))
+		}
+		p := newProcess(t, nodes)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = p.locker.Lock(ctx, "a", ttl, inTurn)
+		}()
+		immortal := poll(10*time.Second, func() bool { return gate.Exists(lineOfA) && gate.TTL(lineOfA) == 0 })
+		p.die()
+		cancel()
+		<-done
+		assert.NoError(t, p.locker.Shutdown(t.Context()))
+		time.Sleep(24 * time.Hour)
+		assert.False(t, immortal, "the line has no expiry")
+		assert.False(t, gate.Exists(lineOfA), "a day after the only waiter has died")
+	})
+}
+
+func TestAWaitThatIsShorterThanListeningTakesStillEndsAsContended(t *testing.T) {
+	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				l := newLocker(t, nodes, opts...)
+				warmUp(t, l)
+				_ = lock(t, newLocker(t, nodes))
+				for _, n := range nodes {
+					n.slow(20 * time.Millisecond)
+				}
+				_, err := l.TryLock(t.Context(), "a", ttl)
+				require.ErrorIs(t, err, redlock.ErrContended)
+				time.Sleep(200 * time.Millisecond) // its releases are over, its connections open
+				_, err = l.Lock(t.Context(), "a", ttl, redlock.WithMaxWait(35*time.Millisecond))
+				require.ErrorIs(t, err, redlock.ErrContended, "all nodes are well: %v", err)
+			})
+		})
+	}
+}
+
+func TestCallersBehindTheHeadThatLeaveDoNotMakeItAskAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		_ = lock(t, newLocker(t, nodes), redlock.WithNodeTimeout(time.Second))
+		l := newLocker(t, nodes)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = l.Lock(ctx, "a", ttl, inTurn) })
+		time.Sleep(500 * time.Millisecond)
+		for i := range 1000 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, time.Duration(i+1)*time.Millisecond)
+				defer cancel()
+				_, _ = l.Lock(ctx, "a", ttl, inTurn)
+			})
+		}
+		before := commandsOf(nodes)
+		time.Sleep(1100 * time.Millisecond)
+		assert.Less(t, commandsOf(nodes)-before, 100, "one waits, and no lock has ended")
+		cancel()
+		all.Wait()
+	})
+}
+
+func TestACallerThatPollsOftenIsNotHeldUpByOneBeforeItThatPollsSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k := lock(t, newLocker(t, nodes))
+		l := newLocker(t, nodes, redlock.WithoutWaitingLine())
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = l.Lock(ctx, "a", ttl, redlock.WithRetry(redlock.Forever, time.Minute), redlock.WithJitter(0)) })
+		synctest.Wait()
+		time.AfterFunc(100*time.Millisecond, func() { assert.NoError(t, k.Unlock(t.Context())) })
+		k2, err := l.Lock(t.Context(), "a", ttl, redlock.WithRetry(redlock.Forever, 10*time.Millisecond), redlock.WithMaxWait(30*time.Second))
+		assert.NoError(t, err, "nobody has had the lock for 29.9 s")
+		cancel()
+		all.Wait()
+		_ = k2.Unlock(t.Context())
+	})
+}
+
+func TestShortWaitsOnASlowGateDoNotPileUp(t *testing.T) {
+	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				gate, _ := findGate(t, nodes)
+				l := newLocker(t, nodes, opts...)
+				warmUp(t, l)
+				_, err := newLocker(t, nodes).Lock(t.Context(), "a", time.Hour)
+				require.NoError(t, err)
+				gate.slow(500 * time.Millisecond) // it answers, within the node timeout
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				_, _ = l.Lock(ctx, "a", ttl, inTurn)
+				cancel()
+				for i := range 1000 {
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+					_, err := l.Lock(ctx, "a", ttl, inTurn)
+					cancel()
+					require.Error(t, err)
+					if i%250 == 249 {
+						t.Logf("after %d: %d calls under way", i+1, redlock.OpenCalls(l))
+					}
+				}
+				assert.Less(t, redlock.OpenCalls(l), 20)
+				start := time.Now()
+				require.NoError(t, l.Shutdown(t.Context()))
+				t.Log("Shutdown took", time.Since(start))
+			})
+		})
+	}
+}
+
+func TestASlowGateCostsTheOthersNothing(t *testing.T) {
+	took := map[string]time.Duration{}
+	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := newNodes(t, 3)
+			gate, _ := findGate(t, nodes)
+			l := newLocker(t, nodes, opts...)
+			warmUp(t, l)
+			k := lock(t, newLocker(t, nodes))
+			_, err := l.TryLock(t.Context(), "a", ttl)
+			require.ErrorIs(t, err, redlock.ErrContended)
+			require.NoError(t, k.Unlock(t.Context()))
+			synctest.Wait()
+			gate.slow(300 * time.Millisecond)
+			start := time.Now()
+			for range 20 {
+				k, err := l.Lock(t.Context(), "a", ttl)
+				require.NoError(t, err)
+				require.NoError(t, k.Unlock(t.Context()))
+			}
+			took[name] = time.Since(start)
+		})
+	}
+	t.Log(took)
+	assert.Less(t, took["with a line"], 2*took["without"]+50*time.Millisecond)
+}
+
+func TestAnEmptyMessageIsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 1)
+		k := lock(t, newLocker(t, nodes))
+		l := newLocker(t, nodes)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := l.Lock(ctx, "a", ttl, inTurn)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		before := nodes[0].commands()
+		nodes[0].Publish(listening(nodes)[0], "")
+		synctest.Wait()
+		assert.Equal(t, before, nodes[0].commands(), "a Locker sends itself one to stop listening; there is no resource without a name")
+		require.NoError(t, k.Unlock(t.Context()))
+	})
+}
+
+func TestAReservationIsShortAgainSoonAfterTheGateHasHungOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, _ := findGate(t, nodes)
+		l := newLocker(t, nodes)
+		for _, n := range nodes {
+			n.slow(time.Millisecond)
+		}
+		cycle := func(resource string) {
+			k, err := l.Lock(t.Context(), resource, ttl)
+			require.NoError(t, err)
+			require.NoError(t, k.Unlock(t.Context()))
+		}
+		for range 50 {
+			cycle("a")
+		}
+		gate.freeze()
+		for i := range 50 {
+			cycle(fmt.Sprint("b", i))
+		}
+		time.Sleep(900 * time.Millisecond)
+		gate.thaw()
+		time.Sleep(time.Second)
+		longest := time.Duration(0)
+		for range 20 {
+			k := lock(t, l)
+			time.Sleep(5 * time.Millisecond)
+			_, err := gate.ZAdd(lineOfA, 1, "dead")
+			require.NoError(t, err)
+			require.NoError(t, k.Unlock(t.Context()))
+			time.Sleep(2 * time.Millisecond)
+			longest = max(longest, gate.TTL(nextOfA))
+			time.Sleep(2 * time.Second)
+		}
+		t.Log("longest reservation for one who does not come:", longest)
+		assert.LessOrEqual(t, longest, 60*time.Millisecond, "a round trip takes 1 ms")
+	})
+}
+
+func TestACallerKeepsThePlaceOfItsLockerWhenTheOneBeforeItGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		k, l := lock(t, newLocker(t, nodes)), newLocker(t, nodes)
+		var all sync.WaitGroup
+		var order turnLog
+		all.Go(func() {
+			_, err := l.Lock(t.Context(), "a", ttl, redlock.WithMaxWait(time.Second))
+			assert.ErrorIs(t, err, redlock.ErrContended)
+		})
+		time.Sleep(10 * time.Millisecond)
+		all.Go(func() { order.turn(t, l, 0, 0) })
+		for i := range 5 {
+			time.Sleep(10 * time.Millisecond)
+			all.Go(func() { order.turn(t, newLocker(t, nodes), i+1, 0) })
+		}
+		time.Sleep(1500 * time.Millisecond)
+		require.NoError(t, k.Unlock(t.Context()))
+		all.Wait()
+		assert.Equal(t, []int{0, 1, 2, 3, 4, 5}, order.who, "in the order in which they came")
+	})
+}
+
+func TestAWaiterThatIsCancelledWhileItBeginsToListenSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		_ = lock(t, newLocker(t, nodes))
+		l := newLocker(t, nodes)
+		for _, n := range nodes {
+			n.slow(20 * time.Millisecond)
+		}
+		_, err := l.TryLock(t.Context(), "a", ttl)
+		require.ErrorIs(t, err, redlock.ErrContended)
+		time.Sleep(200 * time.Millisecond)
+		before := commandsOf(nodes)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err = l.Lock(ctx, "a", ttl, inTurn)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Second)
+		assert.Equal(t, before, commandsOf(nodes), "its context had ended before it asked")
+	})
+}
+
+func TestALockThatIsGivenBackIsNotToldToHaveAMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, others := findGate(t, nodes)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		require.NoError(t, gate.Set(nextOfA, "somebody"))
+		gate.SetTTL(nextOfA, 500*time.Millisecond)
+		for _, n := range others {
+			n.slow(time.Millisecond)
+		}
+		_, err := l.TryLock(t.Context(), "a", ttl)
+		require.ErrorIs(t, err, redlock.ErrContended)
+		e := err.(*redlock.LockError) //nolint:errorlint // it is one
+		assert.Less(t, e.Agreed, e.Quorum, "%v", err)
+	})
+}
+
+func TestALockerCanLockAgainAtOnceWhereOnlyTheDeadWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, _ := findGate(t, nodes)
+		l := newLocker(t, nodes)
+		k := lock(t, l)
+		for i := range 3 {
+			_, err := gate.ZAdd(lineOfA, float64(i), fmt.Sprint("dead", i))
+			require.NoError(t, err)
+		}
+		require.NoError(t, k.Unlock(t.Context()))
+		k, err := l.TryLock(t.Context(), "a", ttl)
+		assert.NoError(t, err, "nobody listens for those who wait")
+		_ = k.Unlock(t.Context())
+	})
+}
+
+func TestAGateThatIsDownCostsNobodyTime(t *testing.T) {
+	took, turns := map[string]time.Duration{}, map[string]int{}
+	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := newNodes(t, 3)
+			gate, _ := findGate(t, nodes)
+			gate.stop()
+			k, l := lock(t, newLocker(t, nodes, opts...)), newLocker(t, nodes, opts...)
+			_, err := l.TryLock(t.Context(), "a", ttl)
+			require.ErrorIs(t, err, redlock.ErrContended)
+			require.NoError(t, k.Unlock(t.Context()))
+			time.Sleep(10 * time.Millisecond)
+			start := time.Now()
+			k = lock(t, l)
+			took[name] = time.Since(start)
+			require.NoError(t, k.Unlock(t.Context()))
+			time.Sleep(5 * time.Second)
+			start = time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			var all sync.WaitGroup
+			var mu sync.Mutex
+			for range 4 {
+				l := newLocker(t, nodes, opts...)
+				all.Go(func() {
+					for ctx.Err() == nil {
+						k, err := l.Lock(ctx, "a", ttl, inTurn)
+						if err != nil {
+							continue
+						}
+						mu.Lock()
+						turns[name]++
+						mu.Unlock()
+						time.Sleep(time.Millisecond)
+						assert.NoError(t, k.Unlock(t.Context()))
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+	t.Log("a free lock took", took, "turns of 4 Lockers in 1 s", turns)
+	assert.Less(t, took["with a line"], took["without"]+50*time.Millisecond)
+}
+
+func TestNothingIsSentAfterShutdownHasReturned(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := newNodes(t, 1)
+			holder := newLocker(t, nodes)
+			l, err := redlock.New(clients(nodes))
+			require.NoError(t, err)
+			var all sync.WaitGroup
+			for i := range 30 {
+				resource := fmt.Sprint("r", i)
+				k, err := holder.Lock(t.Context(), resource, ttl)
+				require.NoError(t, err)
+				defer func() { _ = k.Unlock(t.Context()) }()
+				all.Go(func() {
+					_, err := l.Lock(t.Context(), resource, ttl, inTurn)
+					assert.ErrorIs(t, err, redlock.ErrShutdown)
+				})
+			}
+			time.Sleep(time.Second)
+			require.NoError(t, l.Shutdown(t.Context()))
+			open, sent := redlock.OpenCalls(l), nodes[0].commands()
+			all.Wait()
+			synctest.Wait()
+			require.Zero(t, open)
+			require.Equal(t, sent, nodes[0].commands())
+		})
+	}
+}
