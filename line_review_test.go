@@ -259,7 +259,9 @@ func TestACallerThatPollsOftenIsNotHeldUpByOneBeforeItThatPollsSeldom(t *testing
 		l := newLocker(t, nodes, redlock.WithoutWaitingLine())
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = l.Lock(ctx, "a", ttl, redlock.WithRetry(redlock.Forever, time.Minute), redlock.WithJitter(0)) })
+		all.Go(func() {
+			_, _ = l.Lock(ctx, "a", ttl, redlock.WithRetry(redlock.Forever, time.Minute), redlock.WithJitter(0))
+		})
 		synctest.Wait()
 		time.AfterFunc(100*time.Millisecond, func() { assert.NoError(t, k.Unlock(t.Context())) })
 		k2, err := l.Lock(t.Context(), "a", ttl, redlock.WithRetry(redlock.Forever, 10*time.Millisecond), redlock.WithMaxWait(30*time.Second))
@@ -511,7 +513,7 @@ func TestAGateThatIsDownCostsNobodyTime(t *testing.T) {
 }
 
 func TestNothingIsSentAfterShutdownHasReturned(t *testing.T) {
-	for range 20 {
+	for range 60 {
 		synctest.Test(t, func(t *testing.T) {
 			nodes := newNodes(t, 1)
 			holder := newLocker(t, nodes)
