@@ -34,6 +34,9 @@ func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Du
 	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
+	if outcome != quorum.Acquired {
+		a.spare()
+	}
 	g.decide(a.began)
 	return g, a.result(outcome)
 }
@@ -54,6 +57,16 @@ func (a *attempt) run(ctx context.Context) quorum.Outcome {
 		}
 		a.forgetRefusals()
 		a.send(ctx, func(node int) bool { s := a.seat(node); return s.voted && s.kind == refused })
+	}
+}
+
+// spare notes which nodes a failed attempt needs no release on: those where it has
+// left nothing, for certain. The release of a lock goes to every node.
+func (a *attempt) spare() {
+	for i := range a.fleet.Size() {
+		if s := a.seat(i); s.refused && a.grant.at(&a.grant.first, i).once {
+			a.grant.train.Undone(i)
+		}
 	}
 }
 
@@ -128,11 +141,8 @@ func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 	places := g.train.Take(lane.Acquire, a.limits.Timeout, want)
 	a.ask(places)
 	g.send(ctx, &g.first, places, func(node int, v vote) {
-		switch {
-		case v.kind == granted:
+		if v.kind == granted {
 			g.granted(ctx, node)
-		case v.kind == refused && !v.late && g.at(&g.first, node).once:
-			g.train.Undone(node)
 		}
 		a.file(node, v)
 	})

@@ -63,6 +63,7 @@ type round struct {
 // A seat is what a round knows of a node.
 type seat struct {
 	asked, voted bool
+	refused      bool          // by the only copy of the command
 	kind         kind          // of the vote
 	silentFor    time.Duration // when it was asked
 }
@@ -159,7 +160,7 @@ func (r *round) collect(ctx context.Context, wait time.Duration, count func(node
 
 func (r *round) read(node int, v vote) {
 	s := r.seat(node)
-	s.voted, s.kind = true, v.kind
+	s.voted, s.kind, s.refused = true, v.kind, v.kind == refused && !v.late
 	if !r.patient && s.silentFor > 0 {
 		r.silent--
 	} else {
