@@ -193,38 +193,6 @@ func TestACallerThatPollsOftenIsNotHeldUpByOneBeforeItThatPollsSeldom(t *testing
 	})
 }
 
-func TestShortWaitsOnASlowGateDoNotPileUp(t *testing.T) {
-	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				nodes := newNodes(t, 3)
-				gate, _ := findGate(t, nodes)
-				l := newLocker(t, nodes, opts...)
-				warmUp(t, l)
-				_, err := newLocker(t, nodes).Lock(t.Context(), "a", time.Hour)
-				require.NoError(t, err)
-				gate.slow(500 * time.Millisecond) // it answers, within the node timeout
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				_, _ = l.Lock(ctx, "a", ttl, inTurn)
-				cancel()
-				for i := range 1000 {
-					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-					_, err := l.Lock(ctx, "a", ttl, inTurn)
-					cancel()
-					require.Error(t, err)
-					if i%250 == 249 {
-						t.Logf("after %d: %d calls under way", i+1, redlock.OpenCalls(l))
-					}
-				}
-				assert.Less(t, redlock.OpenCalls(l), 20)
-				start := time.Now()
-				require.NoError(t, l.Shutdown(t.Context()))
-				t.Log("Shutdown took", time.Since(start))
-			})
-		})
-	}
-}
-
 func TestASlowGateCostsTheOthersNothing(t *testing.T) {
 	took := map[string]time.Duration{}
 	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {

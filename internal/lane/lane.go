@@ -160,9 +160,7 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 // takeRelease drops what was not sent, and queues the release where something was.
 func (tr *Train) takeRelease(p *Place, now time.Time) {
 	c := &tr.cars[p.node]
-	if c.last != nil && c.last.state == waiting {
-		c.last.drop(now)
-	}
+	c.drop(now)
 	if !c.sent {
 		p.state = Unneeded
 		return
@@ -175,6 +173,19 @@ func (tr *Train) takeRelease(p *Place, now time.Time) {
 		p.unit = true
 	}
 	tr.enqueue(p, now)
+}
+
+// Drop drops what the train has not sent to a node yet.
+func (tr *Train) Drop(node int) {
+	tr.table.mu.Lock()
+	defer tr.table.mu.Unlock()
+	tr.cars[node].drop(time.Now())
+}
+
+func (c *car) drop(now time.Time) {
+	if c.last != nil && c.last.state == waiting {
+		c.last.drop(now)
+	}
 }
 
 // enqueue puts p at the end of its lane.

@@ -2,12 +2,12 @@ package round
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/script"
 )
 
@@ -24,6 +24,9 @@ const muted = time.Minute
 type lines struct {
 	self  any // names this Locker
 	gates []gateNode
+
+	mu      sync.Mutex
+	leaving map[leaving]*Grant // the latest that takes this Locker out of a line
 }
 
 // A gateNode is a node as a gate.
@@ -38,7 +41,7 @@ type gateNode struct {
 // EnableLines makes the fleet use lines, as the Locker that is called self. names
 // has what every process calls each node.
 func (f *Fleet) EnableLines(self string, names []string) {
-	f.lines = &lines{self: self, gates: make([]gateNode, len(names))}
+	f.lines = &lines{self: self, gates: make([]gateNode, len(names)), leaving: make(map[leaving]*Grant)}
 	for i, name := range names {
 		n := &f.lines.gates[i]
 		n.seed = fnv(fnv(offset, name), "\x00")
@@ -280,15 +283,4 @@ func (f *Fleet) callGate(ctx context.Context, c *call, node int) (any, error) {
 		}
 	}
 	return reply, err
-}
-
-// LeaveLine takes this Locker, in the background, out of the line of a resource
-// that it does not want any more, and passes on what was reserved for it.
-func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int, timeout time.Duration) {
-	g := newGrant(f, resource, value)
-	g.enter(Ticket{Gate: node})
-	g.leave(Leave)
-	// In the lane of the resource, so that it comes after the command that joined.
-	places := g.train.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
-	g.send(ctx, &g.last, places, func(int, vote) {})
 }

@@ -1,0 +1,40 @@
+package round
+
+import (
+	"context"
+	"time"
+
+	"github.com/b0401464/redlock/internal/lane"
+)
+
+// A leaving names a line that this Locker is about to leave.
+type leaving struct {
+	resource string
+	node     int
+}
+
+// LeaveLine takes this Locker, in the background, out of the line of a resource
+// that it does not want any more, and passes on what was reserved for it. It takes
+// the place of an earlier one that was not sent yet: so however slow the gate is,
+// one is under way and one waits.
+func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int, timeout time.Duration) {
+	g := newGrant(f, resource, value)
+	g.enter(Ticket{Gate: node})
+	g.leave(Leave)
+	key, l := leaving{resource, node}, f.lines
+	l.mu.Lock()
+	if old := l.leaving[key]; old != nil {
+		old.train.Drop(node)
+	}
+	// In the lane of the resource, so that it comes after the command that joined.
+	places := g.train.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
+	l.leaving[key] = g
+	l.mu.Unlock()
+	g.send(ctx, &g.last, places, func(int, vote) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.leaving[key] == g {
+			delete(l.leaving, key)
+		}
+	})
+}
