@@ -2,6 +2,8 @@ package redlock_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +42,35 @@ func TestShortWaitsOnASlowGateDoNotPileUp(t *testing.T) {
 				require.NoError(t, l.Shutdown(t.Context()))
 				t.Log("Shutdown took", time.Since(start))
 			})
+		})
+	}
+}
+
+func TestNothingIsSentAfterShutdownHasReturned(t *testing.T) {
+	for range 60 {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := newNodes(t, 1)
+			holder := newLocker(t, nodes)
+			l, err := redlock.New(clients(nodes))
+			require.NoError(t, err)
+			var all sync.WaitGroup
+			for i := range 30 {
+				resource := fmt.Sprint("r", i)
+				k, err := holder.Lock(t.Context(), resource, ttl)
+				require.NoError(t, err)
+				defer func() { _ = k.Unlock(t.Context()) }()
+				all.Go(func() {
+					_, err := l.Lock(t.Context(), resource, ttl, inTurn)
+					assert.ErrorIs(t, err, redlock.ErrShutdown)
+				})
+			}
+			time.Sleep(time.Second)
+			require.NoError(t, l.Shutdown(t.Context()))
+			open, sent := redlock.OpenCalls(l), nodes[0].commands()
+			all.Wait()
+			synctest.Wait()
+			require.Zero(t, open)
+			require.Equal(t, sent, nodes[0].commands())
 		})
 	}
 }

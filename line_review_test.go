@@ -401,31 +401,3 @@ func TestAGateThatIsDownCostsNobodyTime(t *testing.T) {
 	assert.Less(t, took["with a line"], took["without"]+50*time.Millisecond)
 }
 
-func TestNothingIsSentAfterShutdownHasReturned(t *testing.T) {
-	for range 60 {
-		synctest.Test(t, func(t *testing.T) {
-			nodes := newNodes(t, 1)
-			holder := newLocker(t, nodes)
-			l, err := redlock.New(clients(nodes))
-			require.NoError(t, err)
-			var all sync.WaitGroup
-			for i := range 30 {
-				resource := fmt.Sprint("r", i)
-				k, err := holder.Lock(t.Context(), resource, ttl)
-				require.NoError(t, err)
-				defer func() { _ = k.Unlock(t.Context()) }()
-				all.Go(func() {
-					_, err := l.Lock(t.Context(), resource, ttl, inTurn)
-					assert.ErrorIs(t, err, redlock.ErrShutdown)
-				})
-			}
-			time.Sleep(time.Second)
-			require.NoError(t, l.Shutdown(t.Context()))
-			open, sent := redlock.OpenCalls(l), nodes[0].commands()
-			all.Wait()
-			synctest.Wait()
-			require.Zero(t, open)
-			require.Equal(t, sent, nodes[0].commands())
-		})
-	}
-}

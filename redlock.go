@@ -333,18 +333,23 @@ func (l *Locker) enter() bool {
 	return true
 }
 
-// leave ends what enter began. If the call has got a lock, that is counted
-// from here on, unless the Locker was shut down meanwhile.
-func (l *Locker) leave(locked bool) (kept bool) {
+// keep counts the lock that a call has got; it reports false after Shutdown.
+func (l *Locker) keep() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if locked && !l.closed {
-		l.held++
-		return true
+	if l.closed {
+		return false
 	}
+	l.held++
+	return true
+}
+
+// leave ends what enter began, of a call that has got no lock.
+func (l *Locker) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.busy--
 	l.settle()
-	return false
 }
 
 // letGo counts a lock that is over.

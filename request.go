@@ -84,8 +84,8 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	}
 	r.hold = &hold{locker: l, resource: r.resource}
 	h, err := r.acquire(ctx)
-	defer r.leaveLines(ctx)
-	if l.leave(h != nil) {
+	if h != nil && l.keep() {
+		defer r.leaveLines(ctx)
 		l.lines.Hold(&h.place, r.resource)
 		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
 		h.begin() //nolint:contextcheck // the lock does not depend on ctx
@@ -95,6 +95,8 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 		h.grant.Release(ctx, r.call.timeout(r.ttl), round.Pop)
 		err = r.fail(ErrShutdown, nil)
 	}
+	r.leaveLines(ctx)
+	l.leave() // Shutdown may return from here on
 	return nil, err
 }
 
