@@ -24,10 +24,7 @@ type wait struct {
 	ready   chan struct{} // closed when the node has confirmed that it listens
 	joined  bool          // it may be in that line
 	came    string        // when the gate saw it first; empty if it has not said so
-	holder  string        // names who has the resource at the gate
-	since   time.Time     // when that was seen first
-	doubt   time.Time     // when it is to be looked into
-	slow    time.Time     // until when the gate is not waited for, as it was slow
+	since   time.Time     // when the gate named the present holder first
 	denied  int           // attempts in a row in which the gate alone has granted
 
 	counted bool // it counts as waiting
@@ -67,27 +64,20 @@ func (r *request) ticket(ctx context.Context) round.Ticket {
 		return t // the first try on a quiet resource is one round
 	}
 	t.Called = r.hold.place.Called() && w.joined
-	t.InTurn = !t.Called && !r.doubts()
 	if r.queues() && r.hears(ctx, gate, timeout) {
 		w.joined = true
 		t.Came = cmp.Or(w.came, round.Now)
 	}
+	t.InTurn = !t.Called && !l.fleet.Slow(gate) && !l.memory.Doubts(r.resource)
 	return t
 }
 
-// Bounds of how long a request believes a gate that names the same holder.
+// Bounds of how long a Locker believes a gate that names the same holder. The
+// first ones in the line look into that more often.
 const (
 	minFaith     = 500 * time.Millisecond
 	faithPerRank = 100 * time.Millisecond
 )
-
-// doubts reports whether all nodes are to be asked, and not the gate alone: it was
-// slow, or has named the same holder for so long that others may know better. The
-// first ones in the line look into that more often.
-func (r *request) doubts() bool {
-	w, now := &r.wait, time.Now()
-	return now.Before(w.slow) || w.holder != "" && now.After(w.doubt)
-}
 
 // hears reports whether the request will be told when it is its turn. The
 // first time it waits for the confirmation of that.
@@ -101,12 +91,17 @@ func (r *request) hears(ctx context.Context, gate int, timeout time.Duration) bo
 	if isClosed(w.ready) {
 		return true
 	}
-	timer := time.NewTimer(min(l.ears.Patience(gate, timeout), r.left()))
+	d := min(l.ears.Patience(gate, timeout), r.left()/4)
+	if d <= 0 {
+		return false
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-w.ready:
 		return true
 	case <-timer.C:
+		l.ears.InVain(gate)
 	case <-ctx.Done():
 	case <-l.closing:
 	}
@@ -124,7 +119,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // learn takes note of what an attempt has told about the lines.
 func (r *request) learn(t round.Ticket, res round.Result) {
-	w, now := &r.wait, time.Now()
+	w := &r.wait
 	if res.Gate.Granted && res.Outcome == quorum.Acquired {
 		w.joined = false // it is not in the line any more
 	}
@@ -135,20 +130,13 @@ func (r *request) learn(t round.Ticket, res round.Result) {
 	if w.denied++; !res.Gate.Granted {
 		w.denied = 0
 	}
-	if res.Gate.Slow {
-		w.slow = now.Add(time.Second)
-	}
 	if !res.Gate.Refused {
 		return
 	}
 	w.came = cmp.Or(res.Gate.Came, w.came)
-	if res.Gate.Holder != w.holder {
-		w.holder, w.since, w.doubt = res.Gate.Holder, now, time.Time{}
-	}
-	if w.doubt.IsZero() || !t.InTurn {
-		faith := minFaith + time.Duration(max(res.Gate.Rank, 0))*faithPerRank
-		w.doubt = now.Add(time.Duration((0.75 + random()/2) * float64(faith)))
-	}
+	faith := minFaith + time.Duration(max(res.Gate.Rank, 0))*faithPerRank
+	faith = time.Duration((0.75 + random()/2) * float64(faith))
+	w.since = r.locker.memory.Saw(r.resource, res.Gate.Holder, faith, !t.InTurn)
 }
 
 // leaveLines gives up what the request has of the lines.

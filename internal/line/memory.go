@@ -21,6 +21,10 @@ type Memory struct {
 type slot struct {
 	hash  uint64
 	until time.Time
+
+	holder string    // has the resource at its gate; empty if that is not known
+	since  time.Time // when that was seen first
+	doubt  time.Time // when it is to be looked into
 }
 
 const slots = 256
@@ -29,11 +33,45 @@ const slots = 256
 func (m *Memory) Note(resource string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.slot(resource).until = time.Now().Add(remembered)
+}
+
+// slot returns the slot of a resource, which may have been that of another one.
+func (m *Memory) slot(resource string) *slot {
 	if m.slots == nil {
 		m.seed, m.slots = maphash.MakeSeed(), make([]slot, slots)
 	}
 	h := maphash.String(m.seed, resource)
-	m.slots[h%slots] = slot{h, time.Now().Add(remembered)}
+	s := &m.slots[h%slots]
+	if s.hash != h {
+		*s = slot{hash: h}
+	}
+	return s
+}
+
+// Saw notes whom the gate of a resource names as its holder, if anybody, and since
+// when, which it returns. That is believed for faith from when it was seen first, and
+// again from when all nodes were asked.
+func (m *Memory) Saw(resource, holder string, faith time.Duration, all bool) (since time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, now := m.slot(resource), time.Now()
+	if s.holder != holder || s.since.IsZero() {
+		s.holder, s.since, all = holder, now, true
+	}
+	if all {
+		s.doubt = now.Add(faith)
+	}
+	return s.since
+}
+
+// Doubts reports whether a gate has named the same holder for so long that the other
+// nodes may know better.
+func (m *Memory) Doubts(resource string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.slot(resource)
+	return s.holder != "" && time.Now().After(s.doubt)
 }
 
 // Contended reports whether a resource was contended a moment ago.

@@ -88,7 +88,7 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 	if inTime {
 		return o
 	}
-	a.answer.Slow = true
+	a.fleet.lag(a.ticket.Gate)
 	return quorum.Acquired
 }
 

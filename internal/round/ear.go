@@ -56,6 +56,7 @@ type listener struct {
 	ready  chan struct{} // closed when the node has confirmed the subscription
 	cancel context.CancelFunc
 	prod   func() // sends it a message
+	vain   bool   // somebody has waited for the confirmation in vain; under Ears.mu
 }
 
 // NewEars returns ears that are closed. wake is told of each message: on which
@@ -120,9 +121,25 @@ func (e *Ears) settle() {
 	}
 }
 
-// Patience returns how long to wait for the confirmation at most.
+// Patience returns how long to wait for the confirmation at most: not at all where
+// the node is slow, or somebody has waited in vain.
 func (e *Ears) Patience(node int, timeout time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.nodes[node].listener; l == nil || l.vain || e.fleet.Slow(node) {
+		return 0
+	}
 	return e.fleet.patience(node, timeout)
+}
+
+// InVain notes that somebody has waited for the confirmation in vain.
+func (e *Ears) InVain(node int) {
+	e.fleet.lag(node)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.nodes[node].listener; l != nil {
+		l.vain = true
+	}
 }
 
 // Unlisten ends what Listen began.

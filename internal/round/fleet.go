@@ -189,8 +189,13 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 // ask sends the command once and reads what the node says. It reports whether
 // the node answered, if only with an error.
 func (f *Fleet) ask(ctx context.Context, c *call, node int) (v vote, answered bool, err error) {
+	sent := time.Now()
 	reply, err := f.callGate(ctx, c, node)
-	answered = f.note(node, c, err)
+	if answered = f.note(node, c, err); answered {
+		f.timed(node, time.Since(sent))
+	} else {
+		f.lag(node)
+	}
 	if err == nil {
 		err = v.read(c.op, reply)
 	}

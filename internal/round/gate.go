@@ -2,6 +2,7 @@ package round
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type gateNode struct {
 	single bool         // one server, that can tell who is still there
 	silent atomic.Int64 // the time in ns until which it is no gate
 	trip   atomic.Int64 // how long it takes to answer, in ns; 0 if that is not known
+	slow   atomic.Bool  // it is not waited for
 }
 
 // EnableLines makes the fleet use lines, as the Locker that is called self. names
@@ -100,22 +102,65 @@ func (f *Fleet) mute(node int) {
 	f.lines.gates[node].silent.Store(time.Now().Add(muted).UnixNano())
 }
 
-// timed notes how long a gate has taken to answer.
+// timed notes how long a node has taken to answer: the shortest time of late, so
+// that one that has hung is soon known to be well again.
 func (f *Fleet) timed(node int, took time.Duration) {
-	trip := &f.lines.gates[node].trip
-	if old := trip.Load(); old != 0 {
-		took = (7*time.Duration(old) + took) / 8
+	if f.lines == nil {
+		return
 	}
-	trip.Store(int64(took))
+	n := &f.lines.gates[node]
+	trip := took
+	if old := time.Duration(n.trip.Load()); old != 0 && took > old {
+		trip = (7*old + took) / 8
+	}
+	n.trip.Store(int64(max(trip, 1)))
+	if !n.slow.Load() {
+		return
+	}
+	if other := f.otherTrip(node); other == 0 || took <= max(4*other, minPatience) {
+		n.slow.Store(false)
+	}
+}
+
+// lag notes that a node has failed, or has not answered for as long as a gate is
+// waited for.
+func (f *Fleet) lag(node int) {
+	if f.lines != nil {
+		f.lines.gates[node].slow.Store(true)
+	}
+}
+
+// Slow reports whether a gate is not to be waited for: it was slow beside the other
+// nodes, or has failed, and has not answered in good time since. Attempts ask it
+// together with the others meanwhile, so that it can.
+func (f *Fleet) Slow(gate int) bool { return f.lines.gates[gate].slow.Load() }
+
+// otherTrip returns how long a majority of the other nodes takes to answer, as far as
+// that is known.
+func (f *Fleet) otherTrip(node int) time.Duration {
+	var trips []time.Duration
+	for i := range f.lines.gates {
+		if trip := time.Duration(f.lines.gates[i].trip.Load()); i != node && trip != 0 {
+			trips = append(trips, trip)
+		}
+	}
+	if len(trips) == 0 {
+		return 0
+	}
+	slices.Sort(trips)
+	return trips[min(f.Quorum(), len(trips))-1]
 }
 
 // minPatience is how long a gate is waited for at least before it is done without.
 const minPatience = 25 * time.Millisecond
 
-// patience returns how long to wait for a gate alone: a slow one must cost little,
-// and a busy one has its time.
+// patience returns how long to wait for a gate alone: one that is slower than the
+// others must cost little, and a busy one has its time.
 func (f *Fleet) patience(node int, timeout time.Duration) time.Duration {
-	trip := time.Duration(f.lines.gates[node].trip.Load())
+	trip := f.otherTrip(node)
+	if trip == 0 {
+		trip = time.Duration(f.lines.gates[node].trip.Load())
+	}
 	if trip == 0 {
 		return timeout / 2
 	}
@@ -154,7 +199,6 @@ const Now = "now"
 type Answer struct {
 	Granted bool
 	Refused bool
-	Slow    bool // the attempt has gone on without it
 
 	// Of a refusal.
 	Left     time.Duration // how long the holder or the reservation lasts; negative if for ever
@@ -271,11 +315,9 @@ func (f *Fleet) callGate(ctx context.Context, c *call, node int) (any, error) {
 	if c.plain == nil {
 		return f.call(ctx, c, node)
 	}
-	sent := time.Now()
 	reply, err := f.call(ctx, c, node)
 	switch {
 	case err == nil:
-		f.timed(node, time.Since(sent))
 	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "CROSSSLOT"), redis.HasErrorPrefix(err, "TRYAGAIN"):
 		reply, err = f.call(ctx, c.plain, node)
 		if err == nil {
