@@ -218,7 +218,8 @@ func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, o
 }
 
 // TryLock is like [Locker.Lock] with one attempt only, whatever the retry
-// options say. Its error matches [ErrContended] if somebody else has the lock, or
+// options say. Its error matches [ErrContended] if somebody else has the lock or,
+// for a moment after a release, is the next one in the line of waiting Lockers, or
 // if contenders of the same instant took the nodes from each other: then none
 // of them has it. [Lock.Extend] goes by the retry options all the same.
 // There is no way to ask whether a resource is locked that would not be

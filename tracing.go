@@ -116,7 +116,7 @@ func newTelemetry(tp trace.TracerProvider, mp metric.MeterProvider, extra func(s
 	t.nodeErrors = m.counter("redlock.node.errors", "{error}", "Commands that failed on a node.")
 	t.lateReplies = m.counter("redlock.node.late_replies", "{reply}", "Replies that a node sent after the node timeout.")
 	t.active = m.upDownCounter("redlock.lock.active", "{lock}", "Locks held.")
-	t.waiting = m.upDownCounter("redlock.lock.waiting", "{caller}", "Callers that were refused and wait for their next attempt.")
+	t.waiting = m.upDownCounter("redlock.lock.waiting", "{caller}", "Callers that wait behind others of their Locker or for their next attempt.")
 	return t, join(m.errs)
 }
 
