@@ -129,8 +129,9 @@ func (p *Place) Leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.state == queued {
+		l, first := p.line, p.line.head == p
 		p.dequeue()
-		p.drop()
+		p.drop(first && l.held == 0)
 	}
 }
 
@@ -155,7 +156,7 @@ func (p *Place) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.line.held--
-	p.drop()
+	p.drop(p.line.held == 0)
 }
 
 // dequeue takes p out of its line.
@@ -174,8 +175,9 @@ func (p *Place) dequeue() {
 	p.prev, p.next = nil, nil
 }
 
-// drop gives up what p has of its line, and tells the head if it may go now.
-func (p *Place) drop() {
+// drop gives up what p has of its line, and tells the head that it may go now if
+// that is news.
+func (p *Place) drop(news bool) {
 	t, l := p.table, p.line
 	p.line, p.state = nil, outside
 	switch {
@@ -184,7 +186,7 @@ func (p *Place) drop() {
 		if len(t.spare) < maxSpare {
 			t.spare = append(t.spare, l)
 		}
-	case l.head != nil && l.held == 0:
+	case l.head != nil && news:
 		l.head.wake()
 	}
 }
