@@ -58,30 +58,6 @@ func TestALineExpiresWhateverItsWaitersDo(t *testing.T) {
 	})
 }
 
-func TestCallersBehindTheHeadThatLeaveDoNotMakeItAskAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := newNodes(t, 3)
-		_ = lock(t, newLocker(t, nodes), redlock.WithNodeTimeout(time.Second))
-		l := newLocker(t, nodes)
-		ctx, cancel := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		all.Go(func() { _, _ = l.Lock(ctx, "a", ttl, inTurn) })
-		time.Sleep(500 * time.Millisecond)
-		for i := range 1000 {
-			all.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, time.Duration(i+1)*time.Millisecond)
-				defer cancel()
-				_, _ = l.Lock(ctx, "a", ttl, inTurn)
-			})
-		}
-		before := commandsOf(nodes)
-		time.Sleep(1100 * time.Millisecond)
-		assert.Less(t, commandsOf(nodes)-before, 100, "one waits, and no lock has ended")
-		cancel()
-		all.Wait()
-	})
-}
-
 func TestACallerThatPollsOftenIsNotHeldUpByOneBeforeItThatPollsSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 3)
@@ -99,24 +75,6 @@ func TestACallerThatPollsOftenIsNotHeldUpByOneBeforeItThatPollsSeldom(t *testing
 		cancel()
 		all.Wait()
 		_ = k2.Unlock(t.Context())
-	})
-}
-
-func TestAnEmptyMessageIsForNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := newNodes(t, 1)
-		k := lock(t, newLocker(t, nodes))
-		l := newLocker(t, nodes)
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		_, err := l.Lock(ctx, "a", ttl, inTurn)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		synctest.Wait()
-		before := nodes[0].commands()
-		nodes[0].Publish(listening(nodes)[0], "")
-		synctest.Wait()
-		assert.Equal(t, before, nodes[0].commands(), "a Locker sends itself one to stop listening; there is no resource without a name")
-		require.NoError(t, k.Unlock(t.Context()))
 	})
 }
 
@@ -140,45 +98,6 @@ func TestACallerKeepsThePlaceOfItsLockerWhenTheOneBeforeItGivesUp(t *testing.T) 
 		require.NoError(t, k.Unlock(t.Context()))
 		all.Wait()
 		assert.Equal(t, []int{0, 1, 2, 3, 4, 5}, order.who, "in the order in which they came")
-	})
-}
-
-func TestAWaiterThatIsCancelledWhileItBeginsToListenSendsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := newNodes(t, 3)
-		_ = lock(t, newLocker(t, nodes))
-		l := newLocker(t, nodes)
-		for _, n := range nodes {
-			n.slow(20 * time.Millisecond)
-		}
-		_, err := l.TryLock(t.Context(), "a", ttl)
-		require.ErrorIs(t, err, redlock.ErrContended)
-		time.Sleep(200 * time.Millisecond)
-		before := commandsOf(nodes)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
-		_, err = l.Lock(ctx, "a", ttl, inTurn)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		time.Sleep(time.Second)
-		assert.Equal(t, before, commandsOf(nodes), "its context had ended before it asked")
-	})
-}
-
-func TestALockThatIsGivenBackIsNotToldToHaveAMajority(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := newNodes(t, 3)
-		gate, others := findGate(t, nodes)
-		l := newLocker(t, nodes)
-		warmUp(t, l)
-		require.NoError(t, gate.Set(nextOfA, "somebody"))
-		gate.SetTTL(nextOfA, 500*time.Millisecond)
-		for _, n := range others {
-			n.slow(time.Millisecond)
-		}
-		_, err := l.TryLock(t.Context(), "a", ttl)
-		require.ErrorIs(t, err, redlock.ErrContended)
-		e := err.(*redlock.LockError) //nolint:errorlint // it is one
-		assert.Less(t, e.Agreed, e.Quorum, "%v", err)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
@@ -78,4 +79,22 @@ func TestAKeyThatIsLeftAtTheGateDoesNotKeepShortWaitsOut(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestALockThatIsGivenBackIsNotToldToHaveAMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, others := findGate(t, nodes)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		require.NoError(t, gate.Set(nextOfA, "somebody"))
+		gate.SetTTL(nextOfA, 500*time.Millisecond)
+		for _, n := range others {
+			n.slow(time.Millisecond)
+		}
+		_, err := l.TryLock(t.Context(), "a", ttl)
+		require.ErrorIs(t, err, redlock.ErrContended)
+		e := err.(*redlock.LockError) //nolint:errorlint // it is one
+		assert.Less(t, e.Agreed, e.Quorum, "%v", err)
+	})
 }

@@ -139,6 +139,10 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	ctx, span := l.telemetry.start(ctx, spanAttempt)
 	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
 	ticket := r.ticket(ctx)
+	if ctx.Err() != nil {
+		summary.outcome = outcomes[quorum.Undecided]
+		return nil, false // nothing is sent
+	}
 	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	start := l.clock.Now()
 	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, ticket, round.Limits{
@@ -151,7 +155,9 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	summary.agreed, summary.refused, summary.failed = res.Agreed, res.Refused, len(res.Failures)
 	summary.outcome = outcomes[res.Outcome]
 	if res.Outcome == quorum.Acquired && res.Gate.Reserved {
-		res.Outcome = quorum.Held // it is somebody else's turn
+		res.Outcome = quorum.Held // it is somebody else's turn, and given back
+		res.Agreed = min(res.Agreed, l.fleet.Quorum()-1)
+		summary.outcome, summary.agreed = outcomes[res.Outcome], res.Agreed
 	}
 	r.learn(ticket, res)
 	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {

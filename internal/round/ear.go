@@ -244,7 +244,9 @@ func (l *listener) hear(ctx context.Context) (err error) {
 			if ctx.Err() != nil {
 				return nil
 			}
-			l.ears.wake(l.node, m.Payload)
+			if m.Payload != "" { // one to end the listener before this one
+				l.ears.wake(l.node, m.Payload)
+			}
 		}
 		switch e, ok := errors.AsType[net.Error](err); {
 		case err == nil:
