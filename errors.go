@@ -22,7 +22,10 @@ var (
 	ErrNotAcquired = errors.New("redlock: not acquired")
 
 	// ErrContended reports that enough nodes answered and somebody else has
-	// the lock, or that the votes of several contenders kept splitting.
+	// the lock, or that the votes of several contenders kept splitting. For a
+	// resource found locked a moment ago the node that keeps its line may be asked
+	// alone: it is believed for about half a second, and 0.1 s longer for each one
+	// before in the line, until all nodes are asked again.
 	ErrContended = errors.New("redlock: held by another")
 
 	// ErrNoQuorum reports that too few nodes answered in time. From Extend it

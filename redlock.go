@@ -133,7 +133,7 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 // called is told by a node that it is this Locker's turn. If nobody here wants the
 // resource any more, the next one is to have it.
 func (l *Locker) called(node int, resource string) {
-	if !l.lines.Wake(resource) && l.fleet.Gate(resource) == node {
+	if !l.lines.Call(resource) && l.fleet.Gate(resource) == node {
 		l.fleet.LeaveLine(context.Background(), resource, newValue(), node, time.Second)
 	}
 }

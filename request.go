@@ -102,7 +102,7 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 
 func (r *request) acquire(ctx context.Context) (*hold, error) {
 	l := r.locker
-	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource) {
+	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource, r.call.delay) {
 		if err := r.stand(ctx); err != nil {
 			return nil, err
 		}

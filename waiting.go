@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/b0401464/redlock/internal/line"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
 )
@@ -19,12 +20,14 @@ type wait struct {
 
 	refused bool          // somebody else has been found to have the resource
 	hurried bool          // it has tried again at once to join the line
+	called  bool          // the gate has told this Locker that it is the next one
 	gate    int           // the node that keeps the line; set with listens
 	listens bool          // Unlisten is owed
 	ready   chan struct{} // closed when the node has confirmed that it listens
 	joined  bool          // it may be in that line
 	came    string        // when the gate saw it first; empty if it has not said so
 	since   time.Time     // when the gate named the present holder first
+	rank    int           // how many were before it when the gate said so last
 	denied  int           // attempts in a row in which the gate alone has granted
 
 	counted bool // it counts as waiting
@@ -60,12 +63,17 @@ func (r *request) ticket(ctx context.Context) round.Ticket {
 		return round.Ticket{Gate: round.NoGate}
 	}
 	t := round.Ticket{Gate: gate}
-	if !w.refused && !l.memory.Contended(r.resource) {
+	if r.hold.place.Entered() {
+		w.joined, w.hurried = true, true // by the one before in this Locker, perhaps
+	} else if !w.refused && !l.memory.Contended(r.resource) {
 		return t // the first try on a quiet resource is one round
 	}
-	t.Called = r.hold.place.Called() && w.joined
+	r.heed()
+	t.Called = w.called && w.joined
+	w.called = false
 	if r.queues() && r.hears(ctx, gate, timeout) {
 		w.joined = true
+		r.hold.place.Enter(gate)
 		t.Came = cmp.Or(w.came, round.Now)
 	}
 	t.InTurn = !t.Called && !l.fleet.Slow(gate) && !l.memory.Doubts(r.resource)
@@ -87,7 +95,7 @@ func (r *request) hears(ctx context.Context, gate int, timeout time.Duration) bo
 		return isClosed(w.ready)
 	}
 	w.listens, w.gate = true, gate
-	w.ready = l.ears.Listen(ctx, gate)
+	w.ready = l.ears.Listen(gate) //nolint:contextcheck // it listens for others, too
 	if isClosed(w.ready) {
 		return true
 	}
@@ -122,6 +130,7 @@ func (r *request) learn(t round.Ticket, res round.Result) {
 	w := &r.wait
 	if res.Gate.Granted && res.Outcome == quorum.Acquired {
 		w.joined = false // it is not in the line any more
+		r.hold.place.Quit()
 	}
 	if res.Refused > 0 {
 		w.refused = true
@@ -130,25 +139,30 @@ func (r *request) learn(t round.Ticket, res round.Result) {
 	if w.denied++; !res.Gate.Granted {
 		w.denied = 0
 	}
-	if !res.Gate.Refused {
-		return
+	if res.Gate.Refused {
+		w.came = cmp.Or(res.Gate.Came, w.came)
+		w.rank = max(res.Gate.Rank, 0)
+		w.since = r.locker.memory.Saw(r.resource, res.Gate.Holder, r.faith())
 	}
-	w.came = cmp.Or(res.Gate.Came, w.came)
-	faith := minFaith + time.Duration(max(res.Gate.Rank, 0))*faithPerRank
-	faith = time.Duration((0.75 + random()/2) * float64(faith))
-	w.since = r.locker.memory.Saw(r.resource, res.Gate.Holder, faith, !t.InTurn)
+	if !t.InTurn && res.Outcome == quorum.Held {
+		r.locker.memory.Confirm(r.resource, r.faith())
+	}
+}
+
+func (r *request) faith() time.Duration {
+	faith := minFaith + time.Duration(r.wait.rank)*faithPerRank
+	return time.Duration((0.75 + random()/2) * float64(faith))
 }
 
 // leaveLines gives up what the request has of the lines.
 func (r *request) leaveLines(ctx context.Context) {
 	l, w := r.locker, &r.wait
-	if w.joined {
-		l.fleet.LeaveLine(ctx, r.resource, newValue(), w.gate, r.call.timeout(r.ttl))
+	if gate, owed := r.hold.place.Leave(); owed {
+		l.fleet.LeaveLine(ctx, r.resource, newValue(), gate, r.call.timeout(r.ttl))
 	}
 	if w.listens {
 		l.ears.Unlisten(w.gate)
 	}
-	r.hold.place.Leave() // unless it has become a lock
 	if w.counted {
 		t := l.telemetry
 		t.add(ctx, t.waiting, -1, r.attrs)
@@ -230,25 +244,38 @@ const (
 // earlier that there is a reason for it.
 func (r *request) linePause(res round.Result) time.Duration {
 	w := &r.wait
-	pause := time.Until(w.until)
 	switch {
 	case w.joined && res.Gate.Refused:
 		age := time.Duration(0)
 		if !res.Gate.Reserved {
 			age = time.Since(w.since)
 		}
-		inLine := quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random())
-		if res.Gate.Rank <= 0 && !res.Gate.Reserved {
-			// Nobody tells the first one of the release of another library's lock.
-			return min(pause, inLine)
-		}
-		return inLine
+		return r.inLine(quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random()), res.Gate.Reserved)
 	case w.joined && res.Gate.Granted && w.denied <= maxDenied:
 		return time.Duration((0.75 + random()/2) * float64(deniedPause<<w.denied))
 	case w.joined && res.RetryAfter > 0:
-		return quorum.LinePause(res.RetryAfter, 0, 0, random())
+		return r.inLine(quorum.LinePause(res.RetryAfter, w.rank, time.Since(w.since), random()), false)
 	case w.joined, w.listens && r.locker.fleet.Gate(r.resource) != round.NoGate:
-		return min(pause, quorum.LinePause(-1, 0, 0, random()))
+		return min(r.polls(), quorum.LinePause(-1, 0, 0, random()))
+	}
+	return r.polls()
+}
+
+// inLine returns the pause of one that is told when it is its turn. Nobody tells the
+// first one of the release of another library's lock.
+func (r *request) inLine(pause time.Duration, reserved bool) time.Duration {
+	if r.wait.rank > 0 || reserved {
+		return pause
+	}
+	return min(pause, r.polls())
+}
+
+// polls returns the pause of the retry schedule, or the one of somebody behind in
+// this Locker who would try more often.
+func (r *request) polls() time.Duration {
+	pause := time.Until(r.wait.until)
+	if pace := r.hold.place.Pace(); pace < r.call.delay {
+		pause = min(pause, time.Duration((0.75+random()/2)*float64(pace)))
 	}
 	return pause
 }
@@ -282,14 +309,26 @@ func (r *request) left() time.Duration {
 func (r *request) rest(ctx context.Context) error {
 	for {
 		woken, err := r.sleep(ctx, min(time.Until(r.wait.ask), r.untilRetry()))
-		if err != nil || woken || !time.Now().Before(r.wait.ask) || !r.advance() {
+		if err != nil || woken && r.heed() {
 			return err
+		}
+		if !woken && (!time.Now().Before(r.wait.ask) || !r.advance()) {
+			return nil
 		}
 	}
 }
 
+// heed reports whether what the request was woken for is a reason to try. Who has
+// others before it in the line that the gate keeps is told when it is its turn.
+func (r *request) heed() bool {
+	w, why := &r.wait, r.hold.place.Why()
+	w.called = w.called || why&line.Called != 0
+	return why&(line.Turn|line.Called) != 0 || why&line.Hurry != 0 && (!w.joined || w.rank == 0)
+}
+
 // sleep waits for d, or until there is a reason to look again: a lock of this
-// Locker has ended, or the gate says that it is this one's turn.
+// Locker has ended, the gate says that it is this one's turn, or somebody behind
+// it is in a hurry.
 func (r *request) sleep(ctx context.Context, d time.Duration) (woken bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

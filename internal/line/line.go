@@ -3,7 +3,10 @@
 // that a thousand goroutines that wait for one lock cost as much as one.
 package line
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // A Table holds the line of each resource. It is safe for concurrent use; its
 // zero value is ready.
@@ -20,6 +23,7 @@ const maxSpare = 64
 type line struct {
 	head, tail *Place
 	held       int // locks of the resource that this process holds
+	entry      int // the node in whose line the process stands, from 1; 0 if in none
 }
 
 // A Place is where one caller stands in a line, and then the lock it was
@@ -30,10 +34,21 @@ type Place struct {
 	resource   string
 	prev, next *Place
 	state      state
-	told       bool          // woken before there was a channel
-	called     bool          // by Wake, since it was last asked
+	every      time.Duration // how often its caller would try if it were alone
+	pace       time.Duration // of the head: how often it tries for all
+	why        Reason        // of having been woken, since it was last asked
 	woken      chan struct{} // holds one: made when somebody has to wait
 }
+
+// A Reason is why a place was woken; there can be several.
+type Reason uint8
+
+// Reasons.
+const (
+	Turn   Reason = 1 << iota // it may go now
+	Called                    // [Table.Call] was called
+	Hurry                     // one who waits behind it would try more often
+)
 
 type state uint8
 
@@ -44,16 +59,21 @@ const (
 )
 
 // Join puts p at the end of the line for resource. It reports whether p may go
-// on at once: it is the head, and this process does not hold the resource.
-func (t *Table) Join(p *Place, resource string) bool {
+// on at once: it is the head, and this process does not hold the resource. every is
+// how often the caller would try if it were alone.
+func (t *Table) Join(p *Place, resource string, every time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.get(resource)
 	p.table, p.line, p.resource, p.state = t, l, resource, queued
+	p.every, p.pace = every, every
 	if l.tail == nil {
 		l.head = p
 	} else {
 		p.prev, l.tail.next = l.tail, p
+		if every < l.head.pace {
+			l.head.wake(Hurry)
+		}
 	}
 	l.tail = p
 	if l.mayGo(p) {
@@ -82,8 +102,22 @@ func (t *Table) get(resource string) *line {
 
 func (l *line) mayGo(p *Place) bool { return l.head == p && l.held == 0 }
 
-// Woken returns a channel that tells when there is a reason to look at MayGo
-// again, or to try again.
+// Pace returns how often the head of the line is to try: as often as whoever waits
+// in it would.
+func (p *Place) Pace() time.Duration {
+	if p.table == nil {
+		return p.every
+	}
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	p.pace = p.every
+	for q := p.next; q != nil; q = q.next {
+		p.pace = min(p.pace, q.every)
+	}
+	return p.pace
+}
+
+// Woken returns a channel that tells when there is a [Place.Why].
 func (p *Place) Woken() <-chan struct{} {
 	if p.table == nil {
 		return nil
@@ -93,11 +127,23 @@ func (p *Place) Woken() <-chan struct{} {
 	defer t.mu.Unlock()
 	if p.woken == nil {
 		p.woken = make(chan struct{}, 1)
-		if p.told {
+		if p.why != 0 {
 			p.woken <- struct{}{}
 		}
 	}
 	return p.woken
+}
+
+// Why returns why p has been woken since this was last asked.
+func (p *Place) Why() Reason {
+	if p.table == nil {
+		return 0
+	}
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	why := p.why
+	p.why = 0
+	return why
 }
 
 // MayGo reports whether p is at the head and its process does not hold the
@@ -108,31 +154,59 @@ func (p *Place) MayGo() bool {
 	return p.line.mayGo(p)
 }
 
-// Called reports whether [Table.Wake] has called p since this was last asked.
-func (p *Place) Called() bool {
+// Enter notes that the process stands in the line that a node keeps, for whoever
+// is at the head here.
+func (p *Place) Enter(node int) {
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	p.line.entry = node + 1
+}
+
+// Entered reports whether the process stands in the line of a node.
+func (p *Place) Entered() bool {
 	if p.table == nil {
 		return false
 	}
 	p.table.mu.Lock()
 	defer p.table.mu.Unlock()
-	called := p.called
-	p.called = false
-	return called
+	return p.line.entry != 0
 }
 
-// Leave gives the place in the line up.
-func (p *Place) Leave() {
+// Quit notes that the process does not stand in the line of a node any more.
+func (p *Place) Quit() {
 	if p.table == nil {
 		return
+	}
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	p.line.entry = 0
+}
+
+// Leave gives the place in the line up, unless it has become a lock. If nobody is
+// left who wants the resource, but the process stands in the line of a node, it
+// returns that node: the process has to leave there.
+func (p *Place) Leave() (node int, owed bool) {
+	if p.table == nil {
+		return 0, false
 	}
 	t := p.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	l := p.line
+	if l == nil {
+		return 0, false // it was a lock, and is over
+	}
+	first := l.head == p
 	if p.state == queued {
-		l, first := p.line, p.line.head == p
 		p.dequeue()
+	}
+	if node = l.entry - 1; node >= 0 && l.head == nil {
+		l.entry, owed = 0, true
+	}
+	if p.state == queued {
 		p.drop(first && l.held == 0)
 	}
+	return node, owed
 }
 
 // Hold turns the place into a lock that this process holds. A caller without a
@@ -183,17 +257,18 @@ func (p *Place) drop(news bool) {
 	switch {
 	case l.head == nil && l.held == 0:
 		delete(t.lines, p.resource)
+		*l = line{}
 		if len(t.spare) < maxSpare {
 			t.spare = append(t.spare, l)
 		}
 	case l.head != nil && news:
-		l.head.wake()
+		l.head.wake(Turn)
 	}
 }
 
-func (p *Place) wake() {
+func (p *Place) wake(why Reason) {
+	p.why |= why
 	if p.woken == nil {
-		p.told = true
 		return
 	}
 	select {
@@ -209,15 +284,14 @@ func (t *Table) Len() int {
 	return len(t.lines)
 }
 
-// Wake gives the head of a resource's line a reason to try again. It reports
-// false if nobody waits for the resource or has it.
-func (t *Table) Wake(resource string) bool {
+// Call tells the head of a resource's line that a node has called this process. It
+// reports false if nobody waits for the resource or has it.
+func (t *Table) Call(resource string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.lines[resource]
 	if l != nil && l.head != nil {
-		l.head.called = true
-		l.head.wake()
+		l.head.wake(Called)
 	}
 	return l != nil
 }

@@ -50,19 +50,22 @@ func (m *Memory) slot(resource string) *slot {
 }
 
 // Saw notes whom the gate of a resource names as its holder, if anybody, and since
-// when, which it returns. That is believed for faith from when it was seen first, and
-// again from when all nodes were asked.
-func (m *Memory) Saw(resource, holder string, faith time.Duration, all bool) (since time.Time) {
+// when, which it returns. That is believed for faith from when it was seen first.
+func (m *Memory) Saw(resource, holder string, faith time.Duration) (since time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, now := m.slot(resource), time.Now()
 	if s.holder != holder || s.since.IsZero() {
-		s.holder, s.since, all = holder, now, true
-	}
-	if all {
-		s.doubt = now.Add(faith)
+		s.holder, s.since, s.doubt = holder, now, now.Add(faith)
 	}
 	return s.since
+}
+
+// Confirm notes that a majority of the nodes has said the same as the gate.
+func (m *Memory) Confirm(resource string, faith time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slot(resource).doubt = time.Now().Add(faith)
 }
 
 // Doubts reports whether a gate has named the same holder for so long that the other

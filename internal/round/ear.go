@@ -67,7 +67,7 @@ func (f *Fleet) NewEars(wake func(node int, resource string)) *Ears {
 
 // Listen has a connection listen on a node until Unlisten is called. The channel
 // is closed when the node has confirmed that; it is nil after Close.
-func (e *Ears) Listen(ctx context.Context, node int) chan struct{} {
+func (e *Ears) Listen(node int) chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := &e.nodes[node]
@@ -76,7 +76,7 @@ func (e *Ears) Listen(ctx context.Context, node int) chan struct{} {
 		n.timer.Stop()
 	}
 	if n.listener == nil && !e.closed {
-		n.listener = e.listen(ctx, node)
+		n.listener = e.listen(node)
 	}
 	if n.listener == nil {
 		return nil
@@ -84,16 +84,16 @@ func (e *Ears) Listen(ctx context.Context, node int) chan struct{} {
 	return n.listener.ready
 }
 
-// listen starts a listener, which lives longer than who asked for it.
-func (e *Ears) listen(ctx context.Context, node int) *listener {
+// listen starts a listener. It serves all that wait, and lives longer than who asked
+// for it: so it has a context of its own.
+func (e *Ears) listen(node int) *listener {
 	client, ok := e.fleet.clients[node].(subscriber)
 	if !ok {
 		return nil
 	}
-	free := context.WithoutCancel(ctx)
-	ctx, cancel := context.WithCancel(free)
+	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{ears: e, node: node, client: client, ready: make(chan struct{}), cancel: cancel}
-	l.prod = func() { _, _ = process(free, e.fleet.clients[node], []any{"publish", e.channel, ""}, true) }
+	l.prod = func() { _, _ = process(context.Background(), e.fleet.clients[node], []any{"publish", e.channel, ""}, true) }
 	e.open++
 	go func() {
 		defer e.ended(l)

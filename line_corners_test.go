@@ -14,22 +14,38 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-// What a review of the line has found.
+// Corners of the line, in one Locker and between them.
 
-func TestWhereMostNodesAreGoneNobodyIsToldThatSomebodyElseHasTheLock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := newNodes(t, 3)
-		_, others := findGate(t, nodes)
-		_ = lock(t, newLocker(t, nodes))
-		l := newLocker(t, nodes)
-		_, err := l.TryLock(t.Context(), "a", ttl)
-		require.ErrorIs(t, err, redlock.ErrContended)
-		for _, n := range others {
-			n.stop()
-		}
-		_, err = l.TryLock(t.Context(), "a", ttl)
-		require.ErrorIs(t, err, redlock.ErrNoQuorum)
-	})
+func TestWhereMostNodesAreGoneNobodyIsToldForLongThatSomebodyElseHasTheLock(t *testing.T) {
+	oneTry := func(ctx context.Context, l *redlock.Locker) error {
+		_, err := l.TryLock(ctx, "a", ttl)
+		return err
+	}
+	fewTries := func(ctx context.Context, l *redlock.Locker) error {
+		_, err := l.Lock(ctx, "a", ttl, redlock.WithRetry(5, 200*time.Millisecond), redlock.WithJitter(0))
+		return err
+	}
+	for name, try := range map[string]func(context.Context, *redlock.Locker) error{"one try": oneTry, "a few tries": fewTries} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				_, others := findGate(t, nodes)
+				_ = lock(t, newLocker(t, nodes))
+				l := newLocker(t, nodes)
+				require.ErrorIs(t, try(t.Context(), l), redlock.ErrContended)
+				for _, n := range others {
+					n.stop()
+				}
+				for start := time.Now(); time.Since(start) < time.Second; time.Sleep(20 * time.Millisecond) {
+					_ = try(t.Context(), l) // the gate, which alone is asked, still says that somebody has it
+				}
+				for range 50 {
+					require.ErrorIs(t, try(t.Context(), l), redlock.ErrNoQuorum)
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
+		})
+	}
 }
 
 func TestALineExpiresWhateverItsWaitersDo(t *testing.T) {
