@@ -20,7 +20,7 @@ import (
 func TestWaitersThatEndInAnyPhaseLeaveNothingBehind(t *testing.T) {
 	for seed := range 8 {
 		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(uint64(seed), 7))
+			r := rand.New(rand.NewPCG(uint64(seed), 7)) //nolint:gosec // so that a seed replays
 			nodes := newNodes(t, []int{1, 2, 3, 5}[seed%4])
 			for _, n := range nodes {
 				n.slow(time.Duration(r.IntN(3000)) * time.Microsecond)
@@ -33,7 +33,7 @@ func TestWaitersThatEndInAnyPhaseLeaveNothingBehind(t *testing.T) {
 				l := newLocker(t, nodes)
 				lockers = append(lockers, l)
 				for range 2 {
-					seq := rand.New(rand.NewPCG(r.Uint64(), 1))
+					seq := rand.New(rand.NewPCG(r.Uint64(), 1)) //nolint:gosec // so that a seed replays
 					all.Go(func() {
 						for range 25 {
 							ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seq.IntN(60000))*time.Microsecond)

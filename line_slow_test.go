@@ -1,9 +1,7 @@
 package redlock_test
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,7 +100,7 @@ func TestAReservationIsShortAgainSoonAfterTheGateHasHungOnce(t *testing.T) {
 }
 
 func TestAGateThatIsDownCostsNobodyTime(t *testing.T) {
-	took, turns := map[string]time.Duration{}, map[string]int{}
+	took := map[string]time.Duration{}
 	for name, opts := range map[string][]redlock.Option{"with a line": nil, "without": {redlock.WithoutWaitingLine()}} {
 		synctest.Test(t, func(t *testing.T) {
 			nodes := newNodes(t, 3)
@@ -117,31 +115,8 @@ func TestAGateThatIsDownCostsNobodyTime(t *testing.T) {
 			k = lock(t, l)
 			took[name] = time.Since(start)
 			require.NoError(t, k.Unlock(t.Context()))
-			time.Sleep(5 * time.Second)
-			start = time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			var all sync.WaitGroup
-			var mu sync.Mutex
-			for range 4 {
-				l := newLocker(t, nodes, opts...)
-				all.Go(func() {
-					for ctx.Err() == nil {
-						k, err := l.Lock(ctx, "a", ttl, inTurn)
-						if err != nil {
-							continue
-						}
-						mu.Lock()
-						turns[name]++
-						mu.Unlock()
-						time.Sleep(time.Millisecond)
-						assert.NoError(t, k.Unlock(t.Context()))
-					}
-				})
-			}
-			all.Wait()
 		})
 	}
-	t.Log("a free lock took", took, "turns of 4 Lockers in 1 s", turns)
+	t.Log("a free lock took", took)
 	assert.Less(t, took["with a line"], took["without"]+50*time.Millisecond)
 }

@@ -244,21 +244,29 @@ const (
 // earlier that there is a reason for it.
 func (r *request) linePause(res round.Result) time.Duration {
 	w := &r.wait
+	age := time.Duration(0)
+	if !res.Gate.Reserved && !w.since.IsZero() {
+		age = time.Since(w.since)
+	}
 	switch {
 	case w.joined && res.Gate.Refused:
-		age := time.Duration(0)
-		if !res.Gate.Reserved {
-			age = time.Since(w.since)
-		}
 		return r.inLine(quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random()), res.Gate.Reserved)
 	case w.joined && res.Gate.Granted && w.denied <= maxDenied:
 		return time.Duration((0.75 + random()/2) * float64(deniedPause<<w.denied))
+	case !w.listens || !r.gateIsWell():
+		return r.polls()
 	case w.joined && res.RetryAfter > 0:
-		return r.inLine(quorum.LinePause(res.RetryAfter, w.rank, time.Since(w.since), random()), false)
-	case w.joined, w.listens && r.locker.fleet.Gate(r.resource) != round.NoGate:
-		return min(r.polls(), quorum.LinePause(-1, 0, 0, random()))
+		return r.inLine(quorum.LinePause(res.RetryAfter, w.rank, age, random()), false)
 	}
-	return r.polls()
+	return min(r.polls(), quorum.LinePause(-1, 0, 0, random()))
+}
+
+// gateIsWell reports whether there is a gate that may still tell this Locker when it
+// is its turn.
+func (r *request) gateIsWell() bool {
+	f := r.locker.fleet
+	gate := f.Gate(r.resource)
+	return gate != round.NoGate && !f.Slow(gate) && !f.Silent(gate, r.call.timeout(r.ttl))
 }
 
 // inLine returns the pause of one that is told when it is its turn. Nobody tells the
