@@ -52,6 +52,9 @@ func (a *attempt) run(ctx context.Context) quorum.Outcome {
 	a.send(ctx, func(node int) bool { return !a.seat(node).asked })
 	for n := 1; ; n++ {
 		o := a.await(ctx, time.Until(deadline), a.count, a.tally.Outcome)
+		if a.outrun(o) {
+			o = a.hearGate(ctx, time.Until(deadline))
+		}
 		if !a.again(o, n) || !a.pause(ctx, n, deadline) {
 			return o
 		}
@@ -90,6 +93,32 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 	}
 	a.fleet.lag(a.ticket.Gate)
 	return quorum.Acquired
+}
+
+// outrun reports whether the others have refused one that was called before the gate
+// has answered: there was a release, and it may be on its way to them.
+func (a *attempt) outrun(o quorum.Outcome) bool {
+	return a.ticket.Called && (o == quorum.Held || o == quorum.Split) && !a.timedOut && !a.seat(a.ticket.Gate).voted
+}
+
+// hearGate waits a little for the gate, which has called a moment ago.
+func (a *attempt) hearGate(ctx context.Context, left time.Duration) quorum.Outcome {
+	over := false
+	o, inTime := a.collect(ctx, min(a.fleet.patience(a.ticket.Gate, a.limits.Timeout), left), a.count,
+		func(waiting, silent int) quorum.Outcome {
+			if !a.seat(a.ticket.Gate).voted {
+				return quorum.Undecided
+			}
+			over = true
+			return a.tally.Outcome(waiting, silent)
+		})
+	if inTime && !over {
+		return quorum.Undecided // ctx or Stop has ended it
+	}
+	if !inTime {
+		return a.tally.Outcome(a.waiting, a.silent)
+	}
+	return o
 }
 
 // How often the nodes beside the gate are asked in one attempt: less often if one
