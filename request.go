@@ -164,10 +164,11 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 		summary.validity = validity
 		return r.granted(grant, start), false
 	}
-	grant.Release(ctx, timeout, r.undoing())
+	givenUp := res.Outcome == quorum.Undecided || ctx.Err() != nil // by ctx or Shutdown
+	grant.Release(ctx, timeout, r.undoing(givenUp, res.Gate))
 	switch {
-	case res.Outcome == quorum.Undecided || ctx.Err() != nil:
-		return nil, false // given up by ctx or Shutdown
+	case givenUp:
+		return nil, false
 	case res.Outcome == quorum.Acquired:
 		res.Outcome = quorum.Unavailable // the majority came too late
 		summary.outcome = outcomes[res.Outcome]
@@ -180,12 +181,16 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 }
 
 // undoing returns what the release of a failed attempt does with the line. One
-// that is in it, or was until the gate granted, comes back or leaves it.
-func (r *request) undoing() round.Mode {
-	if r.wait.joined {
-		return round.Keep
+// that is in it, or was until the gate granted, comes back, or leaves it and lets
+// the next one go.
+func (r *request) undoing(givenUp bool, gate round.Answer) round.Mode {
+	switch {
+	case !r.wait.joined:
+		return round.Pop
+	case givenUp && gate.Granted && r.hold.place.Resign():
+		return round.Leave
 	}
-	return round.Pop
+	return round.Keep
 }
 
 // interrupted returns the error of a call that ctx has ended.

@@ -128,8 +128,8 @@ func isClosed(c <-chan struct{}) bool {
 // learn takes note of what an attempt has told about the lines.
 func (r *request) learn(t round.Ticket, res round.Result) {
 	w := &r.wait
-	if res.Gate.Granted && res.Outcome == quorum.Acquired {
-		w.joined = false // it is not in the line any more
+	if !res.Gate.Refused && res.Outcome == quorum.Acquired {
+		w.joined = false // it is not in the line any more, or leaves it with its release
 		r.hold.place.Quit()
 	}
 	if res.Refused > 0 {
@@ -211,6 +211,9 @@ func (r *request) next(attempt time.Duration, res round.Result) bool {
 	case r.last.Outcome == quorum.Split && r.retriesLeft() != 0 && r.splits < maxSplits:
 		r.splits++
 		pause = quorum.SplitPause(attempt, r.splits-1, random())
+		if w.joined && res.RetryAfter > 0 {
+			pause = min(pause, res.RetryAfter+time.Millisecond) // Redis deletes a key in the millisecond after its last one
+		}
 	case !r.advance():
 		return false
 	default:

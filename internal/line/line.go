@@ -182,6 +182,22 @@ func (p *Place) Quit() {
 	p.line.entry = 0
 }
 
+// Resign reports whether the process stands in the line of a node for p alone. If so,
+// it does not any more as far as the table knows.
+func (p *Place) Resign() bool {
+	if p.table == nil {
+		return false
+	}
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	l := p.line
+	if p.state != queued || l.head != p || l.tail != p || l.entry == 0 {
+		return false
+	}
+	l.entry = 0
+	return true
+}
+
 // Leave gives the place in the line up, unless it has become a lock. If nobody is
 // left who wants the resource, but the process stands in the line of a node, it
 // returns that node: the process has to leave there.

@@ -37,6 +37,9 @@ func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Du
 	if outcome != quorum.Acquired {
 		a.spare()
 	}
+	if g.gate != nil {
+		g.gate.left = a.answer.Granted && t.Came != Now
+	}
 	g.decide(a.began)
 	return g, a.result(outcome)
 }

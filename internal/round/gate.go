@@ -254,6 +254,7 @@ const (
 type gate struct {
 	node      int
 	came      string // of the ticket
+	left      bool   // the gate has granted, and taken this Locker out of the line
 	keys      [3]any // the resource, its line, its reservation
 	first     call   // the acquire
 	last      call   // the release
@@ -297,6 +298,9 @@ func (g *Grant) leave(m Mode) {
 	gt := g.gate
 	if gt == nil || gt.last.args != nil {
 		return
+	}
+	if m == Pop && gt.came != "" && !gt.left {
+		m = Leave
 	}
 	last := any(g.fleet.reservation(gt.node).Milliseconds())
 	if m == Keep {

@@ -19,7 +19,8 @@ else
   if left <= 0 or left > 1000 then
     redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
     if reserved then hint("DEL", KEYS[3]) end
-    if ARGV[4] ~= "" then hint("ZREM", KEYS[2], ARGV[3]) end
+    -- Who does not know when it came keeps that here, should it have to come back.
+    if ARGV[4] ~= "" and ARGV[4] ~= "now" then hint("ZREM", KEYS[2], ARGV[3]) end
     return 1
   end
   remaining, mark = left, "next"
