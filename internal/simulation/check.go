@@ -7,7 +7,7 @@ import (
 
 // A Violation is a promise that was found broken.
 type Violation struct {
-	Checker string // "a", "a2", "b", "c", "d" or "e"; see the package comment
+	Checker string // "a", "a2", "b", "c", "d", "e" or "f"; see the package comment
 	Text    string
 	from    time.Time // what the log of it is about
 	to      time.Time
@@ -32,6 +32,8 @@ func (w *world) check() {
 		w.checkExtensions(h)
 	}
 	w.checkOverlaps()
+	w.checkOvertaking()
+	w.checkProgress()
 }
 
 // quorum is a majority of all nodes. It is worked out here and not taken from

@@ -38,9 +38,11 @@ func (w *world) wait(p *process, resource string, keep time.Duration) {
 	bound := w.bound(pause)
 	w.mu.Unlock()
 	begin := time.Now()
-	lock, err := p.locker.Lock(context.Background(), resource, ttl, redlock.WithAutoExtend(redlock.Forever),
+	ctx, over := p.comes(context.Background(), resource, true)
+	lock, err := p.locker.Lock(ctx, resource, ttl, redlock.WithAutoExtend(redlock.Forever),
 		redlock.WithRetry(redlock.Forever, pause), redlock.WithJitter(0), redlock.WithMaxWait(2*bound))
 	waited := time.Since(begin)
+	over()
 	w.mu.Lock()
 	w.stats.Waits++
 	w.stats.WaitShare = max(w.stats.WaitShare, float64(waited)/float64(bound))

@@ -64,6 +64,7 @@ func newCommand(args []string) command {
 	c.keys, c.value = args[3:3+n], args[3+n]
 	if c.gate {
 		c.keys = c.keys[:1] // the others are the line's
+		c.locker = args[3+n+lockerAt[c.op]]
 	}
 	if len(args) > 4+n {
 		ms, _ := strconv.Atoi(args[4+n])
@@ -71,6 +72,9 @@ func newCommand(args []string) command {
 	}
 	return c
 }
+
+// lockerAt is which argument of a script that deals with the line names the Locker.
+var lockerAt = map[op]int{acquire: 2, release: 1}
 
 // A command is one of a request.
 type command struct {
@@ -80,6 +84,8 @@ type command struct {
 	keys  []string // that it is about, if it is a script of the library
 	value string   // of the lock
 	ttl   time.Duration
+
+	locker string // by its name in the line; empty unless gate
 }
 
 // parse returns the whole commands in b and what follows them. The client

@@ -70,6 +70,7 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) request(commands []command) {
 	l := c.link
 	f, there, back := l.draw(commands[0].op)
+	l.process.befalls(f, max(there, back))
 	m := &message{conn: c, commands: commands, fate: f, back: back}
 	l.w.sent(m, there)
 	if f == isLost {
@@ -113,6 +114,7 @@ func (c *conn) reset() {
 	c.stuck = true
 	delete(c.link.node.conns, c)
 	c.unlisten()
+	c.link.process.trouble(resumes)
 	c.notify()
 }
 

@@ -15,15 +15,17 @@ const (
 	blackHole     // between a node and all processes
 	blackHolePair // between a node and one process
 	unplugged     // the connections to a node are reset
+	deafens       // the connections hang on which processes listen to a node
+	kills         // a process
 
-	faultKinds = int(unplugged) + 1
+	faultKinds = int(kills) + 1
 )
 
 // disturb brings about what the profile has for an episode of that length. It
 // returns when it is over. Everything is healed then.
 func (w *world) disturb(r *rand.Rand, length time.Duration) {
 	w.mu.Lock()
-	w.weather = w.profile.foul
+	w.weather, w.raging = w.profile.foul, true
 	w.mu.Unlock()
 	end := time.Now().Add(length)
 	for range w.profile.faults {
@@ -43,6 +45,9 @@ func (w *world) strike(kind fault, n *node, pick int, lasts time.Duration, keeps
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stats.Faults[kind]++
+	if kind == freezes || kind == restarts || kind == restartsEmpty {
+		w.trouble(lasts + hangs)
+	}
 	switch kind {
 	case freezes:
 		if !n.down {
@@ -67,6 +72,12 @@ func (w *world) strike(kind fault, n *node, pick int, lasts time.Duration, keeps
 		w.log("node %d: swallowed for process %d for %v, gives back: %t", n.id, l.process.id, lasts, keeps)
 		l.darken(keeps)
 		w.after(lasts, l.lighten)
+	case deafens:
+		for _, p := range w.processes {
+			p.deafen(n)
+		}
+	case kills:
+		w.processes[pick%len(w.processes)].kill()
 	case unplugged:
 		w.log("node %d: connections reset", n.id)
 		for c := range n.conns {
@@ -90,7 +101,7 @@ func (w *world) linksOf(n *node) []*link {
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.weather = w.profile.fair
+	w.weather, w.raging = w.profile.fair, false
 	for _, n := range w.nodes {
 		n.thaw()
 		if n.down {

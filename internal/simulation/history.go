@@ -35,8 +35,10 @@ func (w *world) episode(i int) {
 	ctx, heal := context.WithCancel(context.Background())
 	var workers sync.WaitGroup
 	for _, p := range w.processes {
+		life, end := context.WithCancel(ctx)
+		defer context.AfterFunc(p.life, end)()
 		for n := range w.profile.workers {
-			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), episode: ctx}
+			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), episode: life}
 			workers.Go(func() {
 				time.Sleep(evenly(k.random, 0, 100*ms))
 				k.run(w.profile.locks)
@@ -44,23 +46,25 @@ func (w *world) episode(i int) {
 		}
 	}
 	length := between(r, 2*w.profile.lasting[0]+sec, 3*w.profile.lasting[1]+5*sec)
-	closing := w.close(r, length)
+	w.close(r, length)
 	w.disturb(r, length)
 	heal()
 	w.await(r)
 	workers.Wait()
 	w.quiet()
-	if closing != nil {
-		w.shutdown(closing)
-		w.replace(closing)
+	for i, p := range w.processes {
+		if p.closing {
+			w.shutdown(p)
+			w.replace(i)
+		}
 	}
 }
 
 // close has a process be shut down within the episode, by chance, by somebody
-// without the patience to wait for its locks. It returns the process.
-func (w *world) close(r *rand.Rand, length time.Duration) *process {
+// without the patience to wait for its locks.
+func (w *world) close(r *rand.Rand, length time.Duration) {
 	if !chance(r, w.profile.habits.shuts) {
-		return nil
+		return
 	}
 	p, patience := w.processes[r.IntN(len(w.processes))], between(r, ms, 5*sec)
 	time.AfterFunc(evenly(r, 0, length), func() {
@@ -72,16 +76,11 @@ func (w *world) close(r *rand.Rand, length time.Duration) *process {
 		defer cancel()
 		_ = p.locker.Shutdown(ctx)
 	})
-	return p
 }
 
 // replace begins another process in the place of one that is shut down.
-func (w *world) replace(old *process) {
+func (w *world) replace(i int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, p := range w.processes {
-		if p == old {
-			w.processes[i] = newProcess(w)
-		}
-	}
+	w.processes[i] = newProcess(w)
 }

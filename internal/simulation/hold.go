@@ -62,6 +62,7 @@ func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
 	w.mu.Lock()
 	h.value = w.value(lock.Value(), lock.Resource())
 	h.value.hold = h
+	w.granted(h)
 	w.holds = append(w.holds, h)
 	w.stats.Locks++
 	w.tell(h.value, "process %d holds it for %v, until %s", p.id, ttl, w.clock(until))

@@ -43,6 +43,7 @@ func (c *conn) push(s *miniredis.Subscriber, m miniredis.PubsubMessage) {
 		return
 	}
 	f, _, takes := c.link.draw(tell)
+	c.link.process.befalls(f, takes)
 	w.stats.Messages++
 	switch f {
 	case isLost, losesReply:

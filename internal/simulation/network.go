@@ -19,6 +19,7 @@ type link struct {
 	// whichever of them comes first.
 	random [ops]*rand.Rand
 
+	ended  bool      // its process is dead
 	dark   int       // black holes that it lies in
 	keeps  bool      // the black hole gives back what it has swallowed when it ends
 	parked []*parcel // swallowed, to be given back
@@ -120,9 +121,11 @@ func (p *parcel) land() {
 func (l *link) darken(keeps bool) {
 	l.dark++
 	l.keeps = keeps
+	l.process.trouble(hangs)
 }
 
 func (l *link) lighten() {
+	l.process.trouble(hangs)
 	if l.dark--; l.dark > 0 {
 		return
 	}
@@ -174,7 +177,7 @@ func (l *link) shake() (net.Conn, error) {
 	switch {
 	case l.dark > 0:
 		return nil, nil
-	case l.node.down:
+	case l.node.down, l.ended:
 		return nil, opError("dial", errRefused)
 	default:
 		return newConn(l), nil

@@ -3,6 +3,7 @@ package simulation
 import (
 	"bufio"
 	"bytes"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -22,6 +23,8 @@ type node struct {
 	backlog []*message // what arrived while it was frozen
 	conns   map[*conn]struct{}
 	here    map[string]*span // by key: what is there now
+
+	surprises *rand.Rand // see surprise
 }
 
 // maxSkew bounds how far the rate of a node's clock is from that of the
@@ -32,6 +35,7 @@ func newNode(w *world, id int) *node {
 	n := &node{
 		w: w, id: id, redis: miniredis.NewMiniRedis(), rate: 1,
 		conns: make(map[*conn]struct{}), here: make(map[string]*span),
+		surprises: w.random("surprises", id),
 	}
 	if w.profile.skewed {
 		n.rate += (2*w.random("clock", id).Float64() - 1) * maxSkew
@@ -93,6 +97,7 @@ func (n *node) run(m *message, c *command) (reply []byte) {
 	for _, key := range c.keys {
 		n.look(key, nil, ended{})
 	}
+	before := n.view(c)
 	n.redis.Server().Dispatch(m.conn.peer, c.args)
 	m.conn.peer.Flush()
 	reply = bytes.Clone(m.conn.written.Bytes())
@@ -101,6 +106,7 @@ func (n *node) run(m *message, c *command) (reply []byte) {
 		n.look(key, m, ended{by: c})
 	}
 	n.w.applied(n, m, c, string(reply))
+	n.lined(m, c, before, string(reply))
 	return reply
 }
 

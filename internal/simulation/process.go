@@ -19,14 +19,20 @@ type process struct {
 	locker  *redlock.Locker
 	clients []*redis.Client
 	links   []*link
-	hasty   bool // its clients have the options that the README recommends
-	under   int  // node calls under way
-	closing bool // it is being shut down
+	hasty   bool            // its clients have the options that the README recommends
+	under   int             // node calls under way
+	life    context.Context //nolint:containedctx // ends when it is killed
+	end     context.CancelFunc
+	closing bool // it is being shut down, or has died
+
+	self     string    // its Locker's name in the line; empty until a node has seen it
+	troubles []stretch // when something was wrong for it, in order
 }
 
 func newProcess(w *world) *process {
 	p := &process{w: w, id: w.started}
 	w.started++
+	p.life, p.end = context.WithCancel(context.Background())
 	random := w.random("process", p.id)
 	p.hasty = chance(random, w.profile.hasty)
 	for _, n := range w.nodes {
@@ -40,6 +46,7 @@ func newProcess(w *world) *process {
 		panic(err) // the simulator is wrong
 	}
 	p.locker = locker
+	w.everybody = append(w.everybody, p)
 	w.log("process %d begins, recommended client options: %t", p.id, p.hasty)
 	return p
 }
@@ -67,6 +74,7 @@ func (p *process) connect(l *link) *redis.Client {
 
 // close closes the clients of a process whose Locker is shut down.
 func (p *process) close() {
+	p.end()
 	for _, c := range p.clients {
 		_ = c.Close()
 	}
@@ -89,7 +97,7 @@ func (*watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 // ProcessHook notes when a call begins and how it ends.
 func (x *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		c := x.begin(cmd)
+		c := x.begin(ctx, cmd)
 		if c == nil {
 			return next(ctx, cmd)
 		}
@@ -99,7 +107,7 @@ func (x *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (x *watcher) begin(cmd redis.Cmder) *call {
+func (x *watcher) begin(ctx context.Context, cmd redis.Cmder) *call {
 	var args []string
 	for _, a := range cmd.Args() {
 		args = append(args, fmt.Sprint(a))
@@ -114,6 +122,9 @@ func (x *watcher) begin(cmd redis.Cmder) *call {
 	c := &call{process: x.process, node: x.node, op: read.op, value: read.value, from: time.Now()}
 	v := w.value(read.value, read.keys[0])
 	v.calls = append(v.calls, c)
+	if waiter, ok := ctx.Value(waiterKey{}).(*waiter); ok && v.waiter == nil {
+		v.waiter = waiter
+	}
 	x.process.under++
 	return c
 }

@@ -15,8 +15,9 @@ type profile struct {
 	resources int
 	workers   int // a process
 	episodes  int
-	locks     int // a worker and an episode
-	steps     int // of work under a lock, at most
+	locks     int              // a worker and an episode
+	steps     int              // of work under a lock, at most
+	held      [2]time.Duration // how long that takes, unless by steps
 	lasting   [2]time.Duration
 
 	far    time.Duration    // links differ by up to this
@@ -38,8 +39,14 @@ const (
 // profiles by share: a name that stands twice is twice as likely.
 var profiles = []func(*rand.Rand) profile{crowd, jitter, mixed, mixed, amnesia, amnesia, late, late, outage}
 
-func pickProfile(r *rand.Rand) profile {
+// lines are those in which many wait in line.
+var lines = []func(*rand.Rand) profile{queue, queue, throng}
+
+func pickProfile(r, line *rand.Rand) profile {
 	p := profiles[r.IntN(len(profiles))](r)
+	if chance(line, 0.2) {
+		p = lines[r.IntN(len(lines))](r)
+	}
 	p.skewed = chance(r, 0.4)
 	return p
 }
@@ -120,4 +127,30 @@ func outage(r *rand.Rand) profile {
 		faults:  3, struck: [2]time.Duration{5 * ms, 5 * time.Minute}, kinds: []fault{freezes, blackHole, blackHolePair, restarts},
 		habits: habits{contends: 0.6, extends: 0.4, auto: 0.5, forgets: 0.1, deaf: 0.2, cancels: 0.3, shuts: 0.2},
 	}
+}
+
+// queue is many who wait in line on a healthy network, where some give up, and
+// some die.
+func queue(r *rand.Rand) profile {
+	return profile{
+		name: "queue", nodes: 1 + r.IntN(5), processes: 5 + r.IntN(5), resources: 1, workers: 1 + r.IntN(2), episodes: 2, locks: 5,
+		held:    [2]time.Duration{ms, 500 * ms},
+		lasting: [2]time.Duration{300 * ms, 5 * sec},
+		far:     evenly(r, 0, 3*ms),
+		fair:    weather{near: 100 * time.Microsecond, wide: 2 * ms}, foul: weather{near: 100 * time.Microsecond, wide: 4 * ms},
+		habits: habits{contends: 0.85, queues: 0.7, auto: 0.1, forgets: 0.02, cancels: 0.25, quits: 0.06, dies: 0.01, misses: 0.01},
+	}
+}
+
+// throng is that on a network that loses some of what it carries, where nodes
+// forget the line.
+func throng(r *rand.Rand) profile {
+	p := queue(r)
+	p.name = "throng"
+	p.hasty = 0.7
+	p.foul.lost, p.foul.lostReply, p.foul.cut, p.foul.resetAfter = 0.001, 0.001, 0.002, 0.002
+	p.faults, p.struck = 3, [2]time.Duration{5 * ms, sec}
+	p.kinds = []fault{kills, deafens, unplugged, restartsEmpty, freezes, restarts}
+	p.habits.misses = 0.04
+	return p
 }

@@ -15,7 +15,8 @@ type value struct {
 	spans    []*span
 	votes    []vote // for extensions
 	calls    []*call
-	hold     *hold // nil if the attempt did not succeed
+	hold     *hold   // nil if the attempt did not succeed
+	waiter   *waiter // whose attempt it is; nil if it is none
 }
 
 // A span is the time that a value was on a node without a break.

@@ -118,6 +118,8 @@ type Stats struct {
 	Copies  int             // applied after the client had closed the connection
 	Failed  int             // calls that came back with an error of the network
 
+	Line LineStats
+
 	Excused    int     // locks that a loss of data had left on less than a majority
 	LeftBehind int     // keys that outlived their lock, all of them explained
 	Waits      int     // for a lock after everything was healed
@@ -141,6 +143,7 @@ func (s *Stats) Add(t *Stats) {
 	s.Delayed += t.Delayed
 	s.Copies += t.Copies
 	s.Failed += t.Failed
+	s.Line.add(&t.Line)
 	s.Excused += t.Excused
 	s.LeftBehind += t.LeftBehind
 	s.Waits += t.Waits
@@ -154,6 +157,7 @@ func (s *Stats) String() string {
 %d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
+%v
 %d locks excused for a loss of data; %d keys left behind, all explained
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
@@ -161,6 +165,7 @@ func (s *Stats) String() string {
 		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
+		&s.Line,
 		s.Excused, s.LeftBehind,
 		s.Waits, 100*s.WaitShare)
 }

@@ -16,6 +16,10 @@ type habits struct {
 	forgets  float64 // never unlocks
 	deaf     float64 // goes on for a while after its context has ended
 	cancels  float64 // gives up waiting
+	queues   float64 // keeps waiting until its context ends
+	quits    float64 // gives up just when it is called
+	dies     float64 // is killed then
+	misses   float64 // does not hear it
 	shuts    float64 // an episode: a process is shut down in the middle of it
 }
 
@@ -72,6 +76,9 @@ func (k *worker) plan() plan {
 	// No jitter: the library draws it from a source that no seed governs.
 	delay := between(r, 20*ms, max(40*ms, min(p.ttl/2, sec)))
 	p.opts = []redlock.LockOption{redlock.WithRetry(1+r.IntN(5), delay), redlock.WithJitter(0)}
+	if h.queues > 0 && chance(r, h.queues) {
+		p.opts[0] = redlock.WithRetry(redlock.Forever, delay)
+	}
 	if chance(r, 0.3) {
 		p.opts = append(p.opts, redlock.WithMaxWait(between(r, 10*ms, 2*sec)))
 	}
@@ -106,6 +113,8 @@ func (k *worker) take(p plan) {
 	k.w.asks(p.ttl, p.limit)
 	ctx, cancel := k.patient(p.patience)
 	defer cancel()
+	ctx, over := k.process.comes(ctx, p.resource, p.with || !p.once)
+	defer over()
 	l := k.process.locker
 	switch {
 	case p.with:
@@ -121,6 +130,7 @@ func (k *worker) take(p plan) {
 			lock = l.TryLock
 		}
 		got, err := lock(ctx, p.resource, p.ttl, p.opts...)
+		over()
 		if err != nil {
 			return
 		}
@@ -158,6 +168,10 @@ func (k *worker) letGo(h *hold, p plan) {
 // section is what is done under the lock: it works and extends in turns.
 func (k *worker) section(ctx context.Context, h *hold, p plan) {
 	r := k.random
+	if held := k.w.profile.held; held[1] > 0 {
+		k.work(ctx, between(r, held[0], held[1]))
+		return
+	}
 	for range r.IntN(k.w.profile.steps + 1) {
 		length := between(r, ms, h.ttl)
 		if chance(r, 0.2) {

@@ -20,13 +20,16 @@ type world struct {
 
 	nodes     []*node
 	processes []*process // those that run now
+	everybody []*process // those that ever ran
 	resources []string
 
 	mu       sync.Mutex
 	weather  weather
+	raging   bool // an episode is on
 	links    []*link
 	values   map[string]*value
 	holds    []*hold
+	waiters  []*waiter // in the order of their calls
 	events   []event
 	found    []Violation
 	stats    Stats
@@ -39,7 +42,7 @@ type world struct {
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, began: time.Now(), values: make(map[string]*value)}
 	random := w.random("profile")
-	w.profile = pickProfile(random)
+	w.profile = pickProfile(random, w.random("line"))
 	for i := range w.profile.nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}

@@ -1,0 +1,150 @@
+package simulation
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A waiter is one call of Lock, TryLock or With, from its beginning until it has
+// the lock or is over.
+type waiter struct {
+	process  *process
+	resource string
+	number   int  // for the log
+	queues   bool // it waits in line if it has to
+	from     time.Time
+	to       time.Time // zero while it goes on; its context may have ended before it returned
+	cancel   context.CancelFunc
+	hold     *hold
+
+	// At the gate, which is a node.
+	gate   *node
+	joined time.Time // zero if it never was in the line
+	came   float64   // its score there when it came first
+
+	taken     bool      // the gate has let it have the resource, reserved or not
+	reserved  bool      // and had reserved it
+	overtaken int       // by later ones, while nothing went wrong
+	passes    []*waiter // who was in line before, while nothing was wrong for them
+}
+
+// waiterKey is the key of a waiter in the context of its call, which the library
+// hands on to the client.
+type waiterKey struct{}
+
+// comes notes a call that is about to be made. The returned function notes that it
+// has returned.
+func (p *process) comes(ctx context.Context, resource string, queues bool) (context.Context, func()) {
+	w := p.w
+	ctx, cancel := context.WithCancel(ctx)
+	x := &waiter{process: p, resource: resource, queues: queues, from: time.Now(), cancel: cancel}
+	w.mu.Lock()
+	x.number = len(w.waiters) + 1
+	w.waiters = append(w.waiters, x)
+	if !queues && len(w.waiting(resource)) > 0 {
+		w.stats.Line.Tries++
+	}
+	w.mu.Unlock()
+	over := func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		x.over(ctx.Err() != nil)
+	}
+	stop := context.AfterFunc(ctx, over)
+	return context.WithValue(ctx, waiterKey{}, x), func() {
+		stop()
+		over()
+		cancel()
+	}
+}
+
+// over notes that the waiter does not wait any more, because its context has ended
+// or for another reason.
+func (x *waiter) over(cancelled bool) {
+	if x.to.IsZero() {
+		x.to = time.Now()
+		if x.hold == nil && !x.joined.IsZero() {
+			if s := &x.process.w.stats.Line; cancelled {
+				s.Cancelled++
+			} else {
+				s.GivenUp++
+			}
+		}
+	}
+}
+
+// waits reports whether the waiter is in line, by all that it and the gate know.
+func (x *waiter) waits() bool { return x.to.IsZero() && !x.joined.IsZero() }
+
+// hears reports whether the node has a connection to tell the process by that it
+// is its turn.
+func (p *process) hears(n *node) bool {
+	for c := range n.conns {
+		if c.link.process == p && c.listens != nil && !c.stuck && !c.closed {
+			return true
+		}
+	}
+	return false
+}
+
+// waiting returns who waits for a resource in line.
+func (w *world) waiting(resource string) []*waiter {
+	var all []*waiter
+	for _, x := range w.waiters {
+		if x.resource == resource && x.waits() {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// A gateView is what a node that keeps a line shows of it.
+type gateView struct {
+	held     string // the value at the resource
+	reserved string // for the Locker of that name
+}
+
+func (n *node) view(c *command) (v gateView) {
+	if c.gate {
+		v.held, _ = n.redis.Get(c.args[3])
+		v.reserved, _ = n.redis.Get(c.args[5])
+	}
+	return v
+}
+
+// lined notes what a command at the gate has changed for those who wait.
+func (n *node) lined(m *message, c *command, before gateView, answer string) {
+	if !c.gate {
+		return
+	}
+	w, p := n.w, m.conn.link.process
+	p.self = c.locker
+	after := n.view(c)
+	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
+		if came, ok := placeOf(answer); ok && x.joined.IsZero() {
+			x.gate, x.joined, x.came = n, time.Now(), came
+			w.stats.Line.Joined++
+			w.tell(w.value(c.value, x.resource), "waiter %d of process %d is in line", x.number, p.id)
+		}
+		if before.held == "" && after.held == c.value {
+			x.taken, x.reserved = true, before.reserved == c.locker
+		} else if after.held != c.value {
+			x.taken = false
+		}
+	}
+	if after.reserved != "" && after.reserved != before.reserved {
+		w.called(n, c.keys[0], after.reserved)
+	}
+}
+
+// placeOf reads since when who asked is in the line, if the gate has refused it.
+func placeOf(answer string) (came float64, ok bool) {
+	lines := strings.Split(answer, "\r\n")
+	if len(lines) < 6 || lines[0] != "*4" || lines[4] == ":-1" {
+		return 0, false
+	}
+	came, err := strconv.ParseFloat(lines[len(lines)-2], 64)
+	return came, err == nil
+}
