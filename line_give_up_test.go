@@ -137,3 +137,66 @@ func TestAnEmptyMessageIsForNobody(t *testing.T) {
 		require.NoError(t, k.Unlock(t.Context()))
 	})
 }
+
+func TestCallersOfManyLockersThatGiveUpInEveryWayLeaveNothingBehind(t *testing.T) {
+	const lockers, callers = 40, 50
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		gaveUp, got := 0, 0
+		var every []*redlock.Locker
+		for i := range lockers {
+			l := newLocker(t, nodes)
+			every = append(every, l)
+			for j := range callers {
+				n := i*callers + j
+				patience := time.Duration(n*7919%2000) * time.Millisecond
+				all.Go(func() {
+					ctx, lock, opts := t.Context(), l.Lock, []redlock.LockOption{inTurn}
+					switch n % 5 {
+					case 0, 1:
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, patience)
+						defer cancel()
+					case 2, 3:
+						opts = append(opts, redlock.WithMaxWait(patience+time.Millisecond))
+					default:
+						opts = []redlock.LockOption{redlock.WithRetry(3, patience/3), redlock.WithJitter(0)}
+						if j == 4 {
+							lock = l.TryLock
+						}
+					}
+					k, err := lock(ctx, "a", 100*time.Millisecond, opts...)
+					mu.Lock()
+					defer mu.Unlock()
+					if err != nil {
+						gaveUp++
+						assert.ErrorIs(t, err, redlock.ErrNotAcquired)
+						return
+					}
+					got++
+					if n%2 == 0 { // others never unlock
+						all.Go(func() {
+							time.Sleep(5 * time.Millisecond)
+							assert.NoError(t, k.Unlock(context.Background()))
+						})
+					}
+				})
+			}
+		}
+		all.Wait()
+		synctest.Wait()
+		t.Logf("%d got it, %d gave up", got, gaveUp)
+		assert.Positive(t, got)
+		assert.Greater(t, gaveUp, lockers*callers/2)
+		assert.Zero(t, waiting(t, nodes))
+		time.Sleep(6 * time.Second) // the last lock has run out, and nobody needs a message
+		assert.Empty(t, listening(nodes))
+		for _, l := range every {
+			assert.Zero(t, redlock.Lines(l))
+			assert.Zero(t, redlock.OpenCalls(l))
+		}
+		requireNoLine(t, nodes)
+	})
+}
