@@ -26,20 +26,31 @@ func (w *world) called(n *node, resource, self string) {
 		return // it has given up, and passes this on
 	}
 	defer w.surprise(called)
+	called.called = time.Now()
 	for _, x := range line {
 		switch {
 		case x.process == called.process || x.gate != n:
-		case !x.process.calm() || !x.process.hears(n):
+		case !x.process.calm() || !x.process.hears(n) || x.late():
 			w.stats.Line.Unjudged++
 		case x.came < called.came:
 			w.violate("f", resource, x.joined, time.Now(),
-				"waiter %d of process %d, in line since %s, was called before waiter %d of process %d, in line since %s",
-				called.number, called.process.id, w.clock(called.joined), x.number, x.process.id, w.clock(x.joined))
+				"waiter %d of process %d, in line since %s, was called before waiter %d of process %d, in line since %s, which asked at %s and was called at %s",
+				called.number, called.process.id, w.clock(called.joined),
+				x.number, x.process.id, w.clock(x.joined), w.clock(x.asked), w.clock(x.called))
 		default:
 			w.stats.Line.Judged++
 		}
 	}
 }
+
+// late reports whether a waiter was called and has not come yet, so that what was
+// reserved for it may have lapsed. It comes when the commands of its last attempt,
+// one after the other, are answered; then it has its old place.
+func (x *waiter) late() bool {
+	return x.called.After(x.asked) && time.Since(x.called) < longestLate
+}
+
+const longestLate = 100 * ms
 
 // granted notes that a waiter has got its lock. It checks that the callers of one
 // process get it in turn, whatever goes wrong.

@@ -6,12 +6,12 @@ import (
 )
 
 // How long a resource may be free while somebody waits in line for it, if nothing is
-// wrong for anybody: the message and a few round trips of at most 14 ms, or
-// what reserved for one who has given up lasts. And if something is wrong for others,
+// wrong for anybody: a few round trips, and a pause of at most 200 ms after an attempt
+// that the nodes were divided on. And if something is wrong for others,
 // who may be called one after the other and not come: until the waiter asks
 // by itself.
 const (
-	longestFree       = 150 * ms
+	longestFree       = 250 * ms
 	longestFreeBeside = 2 * sec
 )
 

@@ -62,6 +62,9 @@ func (e *event) line(began time.Time) string {
 		if e.command.ttl > 0 {
 			fmt.Fprintf(&b, "%v: ", e.command.ttl)
 		}
+		if e.command.gate {
+			fmt.Fprintf(&b, "%s: ", strings.Join(e.command.args[7:], " "))
+		}
 		b.WriteString(strings.Join(strings.Fields(e.text), " "))
 		if e.late {
 			b.WriteString(" (the client has closed the connection)")
@@ -73,12 +76,12 @@ func (e *event) line(began time.Time) string {
 }
 
 // maxLines bounds the part of the log that is shown.
-const maxLines = 120
+const maxLines = 400
 
 // excerpt returns the part of the log that v is about: everything on its
 // resource, and the faults, from somewhat before it began.
 func (w *world) excerpt(v Violation) string {
-	from, to := v.from.Add(-5*time.Second), v.to.Add(time.Second)
+	from, to := v.from.Add(-5*time.Second), v.to.Add(100*time.Millisecond)
 	var lines []string
 	for i := range w.events {
 		e := &w.events[i]

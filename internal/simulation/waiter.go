@@ -24,6 +24,8 @@ type waiter struct {
 	joined time.Time // zero if it never was in the line
 	came   float64   // its score there when it came first
 
+	called    time.Time // by the gate, last
+	asked     time.Time // the gate, last
 	taken     bool      // the gate has let it have the resource, reserved or not
 	reserved  bool      // and had reserved it
 	overtaken int       // by later ones, while nothing went wrong
@@ -123,6 +125,7 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	p.self = c.locker
 	after := n.view(c)
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
+		x.asked = time.Now()
 		if came, ok := placeOf(answer); ok && x.joined.IsZero() {
 			x.gate, x.joined, x.came = n, time.Now(), came
 			w.stats.Line.Joined++
