@@ -29,8 +29,8 @@ func (w *world) called(n *node, resource, self string) {
 	called.called = time.Now()
 	for _, x := range line {
 		switch {
-		case x.process == called.process || x.gate != n:
-		case !x.process.calm() || !x.process.hears(n) || x.late():
+		case x.process == called.process:
+		case !x.ready(n):
 			w.stats.Line.Unjudged++
 		case x.came < called.came:
 			w.violate("f", resource, x.joined, time.Now(),
@@ -41,6 +41,29 @@ func (w *world) called(n *node, resource, self string) {
 			w.stats.Line.Judged++
 		}
 	}
+}
+
+// passedOn checks that a release, or one who leaves the line, calls somebody if the
+// resource is free then.
+func (w *world) passedOn(n *node, c *command, reserved string) {
+	for _, x := range w.waiting(c.keys[0]) {
+		if x.process.self == c.locker || !x.ready(n) {
+			continue
+		}
+		w.stats.Line.Passed++
+		if reserved == "" || c.leaves && reserved == c.locker {
+			w.violate("f", x.resource, x.joined, time.Now(),
+				"%q let nobody go while waiter %d of process %d was in line since %s, which asked at %s and was called at %s",
+				c.args[8], x.number, x.process.id, w.clock(x.joined), w.clock(x.asked), w.clock(x.called))
+		}
+		return
+	}
+}
+
+// ready reports whether a waiter is in line at a node, knows its place there, and
+// nothing is wrong for it.
+func (x *waiter) ready(n *node) bool {
+	return x.gate == n && x.knows && x.process.calm() && x.process.hears(n) && !x.late()
 }
 
 // late reports whether a waiter was called and has not come yet, so that what was

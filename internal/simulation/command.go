@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/b0401464/redlock/internal/script"
@@ -65,6 +66,7 @@ func newCommand(args []string) command {
 	if c.gate {
 		c.keys = c.keys[:1] // the others are the line's
 		c.locker = args[3+n+lockerAt[c.op]]
+		c.tellsLine(args[3+n+lockerAt[c.op]+1])
 	}
 	if len(args) > 4+n {
 		ms, _ := strconv.Atoi(args[4+n])
@@ -76,6 +78,15 @@ func newCommand(args []string) command {
 // lockerAt is which argument of a script that deals with the line names the Locker.
 var lockerAt = map[op]int{acquire: 2, release: 1}
 
+// tellsLine reads what a command says of the line.
+func (c *command) tellsLine(arg string) {
+	if c.op == acquire {
+		c.came = arg
+		return
+	}
+	c.keeps, c.leaves = strings.HasPrefix(arg, "keep"), strings.HasPrefix(arg, "leave")
+}
+
 // A command is one of a request.
 type command struct {
 	op    op
@@ -86,6 +97,9 @@ type command struct {
 	ttl   time.Duration
 
 	locker string // by its name in the line; empty unless gate
+	keeps  bool   // it goes back into the line
+	leaves bool   // it leaves the line
+	came   string // when it came, as it knows; of an acquire
 }
 
 // parse returns the whole commands in b and what follows them. The client

@@ -18,6 +18,7 @@ type LineStats struct {
 	Deafened           int // connections that listened, and hang
 
 	Judged     int           // pairs of which one was called, the first one
+	Passed     int           // releases that had to call somebody
 	Unjudged   int           // pairs of which something was wrong for the one who was not
 	Overtaken  int           // times that a free resource was had by one who was later in line
 	Most       int           // of those, at the cost of one
@@ -37,6 +38,7 @@ func (s *LineStats) add(t *LineStats) {
 	s.KilledInLine += t.KilledInLine
 	s.Deafened += t.Deafened
 	s.Judged += t.Judged
+	s.Passed += t.Passed
 	s.Unjudged += t.Unjudged
 	s.Overtaken += t.Overtaken
 	s.Most = max(s.Most, t.Most)
@@ -47,8 +49,8 @@ func (s *LineStats) add(t *LineStats) {
 func (s *LineStats) String() string {
 	return fmt.Sprintf(`%d calls in line, %d cancelled, %d gave up, %d single tries beside them; %d processes killed, %d of them in line
 when called, %d gave up, %d were killed, %d did not hear it; %d connections that listened hung
-%d pairs in line judged, %d not; %d overtaken where nothing was reserved, one at most %d times; free for at most %v, %v while something was wrong for others`,
+%d releases and %d pairs in line judged, %d not; %d overtaken where nothing was reserved, one at most %d times; free for at most %v, %v while something was wrong for others`,
 		s.Joined, s.Cancelled, s.GivenUp, s.Tries, s.Killed, s.KilledInLine,
 		s.Quit, s.Died, s.Missed, s.Deafened,
-		s.Judged, s.Unjudged, s.Overtaken, s.Most, s.Free, s.FreeBeside)
+		s.Passed, s.Judged, s.Unjudged, s.Overtaken, s.Most, s.Free, s.FreeBeside)
 }

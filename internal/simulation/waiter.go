@@ -23,6 +23,7 @@ type waiter struct {
 	gate   *node
 	joined time.Time // zero if it never was in the line
 	came   float64   // its score there when it came first
+	knows  bool      // its place: it has asked with what it was told of it
 
 	called    time.Time // by the gate, last
 	asked     time.Time // the gate, last
@@ -126,6 +127,7 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	after := n.view(c)
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
 		x.asked = time.Now()
+		x.knows = x.knows || c.came != "" && c.came != "now"
 		if came, ok := placeOf(answer); ok && x.joined.IsZero() {
 			x.gate, x.joined, x.came = n, time.Now(), came
 			w.stats.Line.Joined++
@@ -139,6 +141,9 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	}
 	if after.reserved != "" && after.reserved != before.reserved {
 		w.called(n, c.keys[0], after.reserved)
+	}
+	if c.op == release && !c.keeps && after.held == "" {
+		w.passedOn(n, c, after.reserved)
 	}
 }
 
