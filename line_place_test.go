@@ -1,0 +1,67 @@
+package redlock_test
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A Locker whose attempts are decided before the gate has answered has still come
+// when the gate saw it first.
+func TestAWaiterKeepsItsPlaceWhetherOrNotTheGateAnswersFirst(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"the gate is near": time.Millisecond, "the gate answers last": 40 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				gate, others := findGate(t, nodes)
+				k := lock(t, newLocker(t, nodes))
+				for _, n := range others {
+					n.slow(time.Millisecond)
+				}
+				gate.slow(delay)
+				ctx, cancel := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				for range 3 {
+					l := newLocker(t, nodes)
+					all.Go(func() { _, _ = l.Lock(ctx, "a", ttl, inTurn) })
+					time.Sleep(time.Second)
+				}
+				first := places(t, gate)
+				require.Len(t, first, 3)
+				gate.Del("a") // now it lets everybody have it who asks, and the others refuse
+				last := maps.Clone(first)
+				for range 3000 {
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
+					maps.Copy(last, places(t, gate))
+				}
+				assert.Equal(t, first, last)
+				cancel()
+				all.Wait()
+				require.NoError(t, k.Unlock(t.Context()))
+			})
+		})
+	}
+}
+
+// places returns when each Locker in the line for "a" came.
+func places(t *testing.T, n *node) map[string]float64 {
+	t.Helper()
+	all := make(map[string]float64)
+	if !n.Exists(lineOfA) {
+		return all
+	}
+	members, err := n.ZMembers(lineOfA)
+	require.NoError(t, err)
+	for _, m := range members {
+		all[m], err = n.ZScore(lineOfA, m)
+		require.NoError(t, err)
+	}
+	return all
+}
