@@ -22,7 +22,9 @@
 //     way there is: Lock, TryLock, With; extensions by hand, to shorter
 //     and to longer TTLs, and automatic ones with and without a limit; contexts that
 //     end; Unlock once, twice, at the same time, never; functions that go on after
-//     their context has ended; Shutdown in the middle.
+//     their context has ended; Shutdown in the middle. Some are killed. In a fifth of the
+//     histories many of them wait in line, and some give up, die or do not hear it just when
+//     they are called.
 //
 // A history is a number of episodes, and hours of quiet between them. In an
 // episode processes take locks while things go wrong; then all is healed. Its
@@ -50,6 +52,13 @@
 //     bound, and a lock that is extended automatically is not lost.
 //   - (e) Nothing leaks: no node call stays open, Shutdown returns nil, and no
 //     goroutine is left in the bubble.
+//   - (f) The line is in order. The gate calls the first one in it that hears it, knows
+//     its place, and for which nothing is wrong: its process lives, its messages
+//     arrive in good time and the nodes are well, and have been for some seconds. A
+//     release, or one who leaves, calls somebody. Where nothing is reserved, whoever
+//     asks gets the lock, but that passes a waiter a few times only. Nobody waits for
+//     long for a resource that nobody has. The callers of one process get their turn
+//     in the order of their calls, whatever goes wrong.
 //
 // # What is not
 //
