@@ -75,7 +75,7 @@ var mutants = []mutant{
 }
 
 // mutantSeeds is how many histories a mutant may survive.
-const mutantSeeds = "400"
+const mutantSeeds = "2000"
 
 func TestEveryMutantIsFound(t *testing.T) {
 	if *mutate == "" {

@@ -127,7 +127,7 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	after := n.view(c)
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
 		x.asked = time.Now()
-		x.knows = x.knows || c.came != "" && c.came != "now"
+		x.learns(c.came)
 		if came, ok := placeOf(answer); ok && x.joined.IsZero() {
 			x.gate, x.joined, x.came = n, time.Now(), came
 			w.stats.Line.Joined++
@@ -144,6 +144,13 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	}
 	if c.op == release && !c.keeps && after.held == "" {
 		w.passedOn(n, c, after.reserved)
+	}
+}
+
+// learns notes since when the waiter says that it is in line, once it has been told.
+func (x *waiter) learns(came string) {
+	if since, err := strconv.ParseFloat(came, 64); err == nil && !x.knows {
+		x.knows, x.came = true, since
 	}
 }
 
