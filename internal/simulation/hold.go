@@ -194,4 +194,9 @@ func (h *hold) ended() time.Time {
 }
 
 // clock writes a moment as the log does.
-func (w *world) clock(t time.Time) string { return fmt.Sprintf("%.6f s", t.Sub(w.began).Seconds()) }
+func (w *world) clock(t time.Time) string {
+	if t.IsZero() {
+		return "no time"
+	}
+	return fmt.Sprintf("%.6f s", t.Sub(w.began).Seconds())
+}
