@@ -60,10 +60,9 @@ func (w *world) passedOn(n *node, c *command, reserved string) {
 	}
 }
 
-// ready reports whether a waiter is in line at a node, knows its place there, and
-// nothing is wrong for it.
+// ready reports whether a waiter is in line at a node and nothing is wrong for it.
 func (x *waiter) ready(n *node) bool {
-	return x.gate == n && x.knows && x.process.calm() && x.process.hears(n) && !x.late()
+	return x.gate == n && x.process.calm() && x.process.hears(n) && !x.late()
 }
 
 // late reports whether a waiter was called and has not come yet, so that what was

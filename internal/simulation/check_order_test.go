@@ -16,7 +16,7 @@ func (s *scene) waiter(name string, from, to float64) *waiter {
 	s.everybody = append(s.everybody, p)
 	n := s.nodes[0]
 	n.conns[&conn{link: &link{process: p}, listens: new(miniredis.Subscriber)}] = struct{}{}
-	x := &waiter{process: p, resource: "r", number: len(s.waiters) + 1, queues: true, from: s.at(from), joined: s.at(from), came: from, gate: n, knows: true}
+	x := &waiter{process: p, resource: "r", number: len(s.waiters) + 1, queues: true, from: s.at(from), joined: s.at(from), came: from, gate: n}
 	if to != 0 {
 		x.to = s.at(to)
 	}

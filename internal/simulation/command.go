@@ -80,11 +80,9 @@ var lockerAt = map[op]int{acquire: 2, release: 1}
 
 // tellsLine reads what a command says of the line.
 func (c *command) tellsLine(arg string) {
-	if c.op == acquire {
-		c.came = arg
-		return
+	if c.op == release {
+		c.keeps, c.leaves = strings.HasPrefix(arg, "keep"), strings.HasPrefix(arg, "leave")
 	}
-	c.keeps, c.leaves = strings.HasPrefix(arg, "keep"), strings.HasPrefix(arg, "leave")
 }
 
 // A command is one of a request.
@@ -99,7 +97,6 @@ type command struct {
 	locker string // by its name in the line; empty unless gate
 	keeps  bool   // it goes back into the line
 	leaves bool   // it leaves the line
-	came   string // when it came, as it knows; of an acquire
 }
 
 // parse returns the whole commands in b and what follows them. The client

@@ -52,8 +52,8 @@
 //     bound, and a lock that is extended automatically is not lost.
 //   - (e) Nothing leaks: no node call stays open, Shutdown returns nil, and no
 //     goroutine is left in the bubble.
-//   - (f) The line is in order. The gate calls the first one in it that hears it, knows
-//     its place, and for which nothing is wrong: its process lives, its messages
+//   - (f) The line is in order. The gate calls the first one in it that hears it
+//     and for which nothing is wrong: its process lives, its messages
 //     arrive in good time and the nodes are well, and have been for some seconds. A
 //     release, or one who leaves, calls somebody. Where nothing is reserved, whoever
 //     asks gets the lock, but that passes a waiter a few times only. Nobody waits for

@@ -23,7 +23,6 @@ type waiter struct {
 	gate   *node
 	joined time.Time // zero if it never was in the line
 	came   float64   // its score there when it came first
-	knows  bool      // its place: it has asked with what it was told of it
 
 	called    time.Time // by the gate, last
 	asked     time.Time // the gate, last
@@ -127,7 +126,6 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	after := n.view(c)
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
 		x.asked = time.Now()
-		x.learns(c.came)
 		if came, ok := placeOf(answer); ok && x.joined.IsZero() {
 			x.gate, x.joined, x.came = n, time.Now(), came
 			w.stats.Line.Joined++
@@ -144,13 +142,6 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 	}
 	if c.op == release && !c.keeps && after.held == "" {
 		w.passedOn(n, c, after.reserved)
-	}
-}
-
-// learns notes since when the waiter says that it is in line, once it has been told.
-func (x *waiter) learns(came string) {
-	if since, err := strconv.ParseFloat(came, 64); err == nil && !x.knows {
-		x.knows, x.came = true, since
 	}
 }
 
