@@ -233,7 +233,7 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 // WithoutWaitingLine switches off the line in which Lockers, also those of other
 // processes, wait for a resource: they ask again at random intervals then, as
 // [WithRetry] says. Callers of one Locker stand in line all the same, and only the
-// first of them asks, at its own intervals.
+// first of them asks, as often as whoever stands in it would.
 func WithoutWaitingLine() Option {
 	return optionFunc(func(c *config) error {
 		c.noLine = true

@@ -122,7 +122,7 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redlock: metrics: %w", err)
 	}
-	l.fleet = round.NewFleet(nodes, round.Hooks{Failed: l.nodeFailed, Late: l.telemetry.nodeLate})
+	l.fleet = round.NewFleet(nodes, round.Hooks{Failed: l.nodeFailed, Late: l.telemetry.nodeLate, Next: l.memory.Others})
 	if !l.config.noLine {
 		l.fleet.EnableLines(newValue()[:16], nodeNames(endpoints))
 		l.ears = l.fleet.NewEars(l.called)

@@ -133,16 +133,15 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 // attempt.
 func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	l := r.locker
-	r.attempts++
 	timeout := r.call.timeout(r.ttl)
+	ticket := r.ticket(ctx)
+	if ctx.Err() != nil {
+		return nil, false // nothing is sent
+	}
+	r.attempts++
 	summary := attemptSummary{number: r.attempts}
 	ctx, span := l.telemetry.start(ctx, spanAttempt)
 	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
-	ticket := r.ticket(ctx)
-	if ctx.Err() != nil {
-		summary.outcome = outcomes[quorum.Undecided]
-		return nil, false // nothing is sent
-	}
 	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	start := l.clock.Now()
 	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, ticket, round.Limits{

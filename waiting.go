@@ -26,7 +26,8 @@ type wait struct {
 	ready   chan struct{} // closed when the node has confirmed that it listens
 	joined  bool          // it may be in that line
 	came    string        // when the gate saw it first; empty if it has not said so
-	since   time.Time     // when the gate named the present holder first
+	belief  line.Belief   // in what the gate says
+	deaf    int           // attempts while it waited for the confirmation that the node listens
 	rank    int           // how many were before it when the gate said so last
 	denied  int           // attempts in a row in which the gate alone has granted
 
@@ -43,7 +44,7 @@ func (r *request) stand(ctx context.Context) error {
 	r.countWaiting(ctx)
 	for !r.hold.place.MayGo() {
 		left := r.left()
-		if left == 0 || !r.advance() {
+		if left == 0 || !r.advance(minRetry) {
 			return r.fail(ErrNotAcquired, nil, ErrContended)
 		}
 		if _, err := r.sleep(ctx, min(r.untilRetry(), left)); err != nil {
@@ -71,12 +72,12 @@ func (r *request) ticket(ctx context.Context) round.Ticket {
 	r.heed()
 	t.Called = w.called && w.joined
 	w.called = false
-	if r.queues() && r.hears(ctx, gate, timeout) {
+	if r.queues() && (r.hears(ctx, gate, timeout) || w.joined) {
 		w.joined = true
 		r.hold.place.Enter(gate)
 		t.Came = cmp.Or(w.came, round.Now)
 	}
-	t.InTurn = !t.Called && !l.fleet.Slow(gate) && !l.memory.Doubts(r.resource)
+	t.InTurn = !t.Called && !l.fleet.Slow(gate) && !w.belief.Doubts() && !l.memory.Doubts(r.resource)
 	return t
 }
 
@@ -99,7 +100,8 @@ func (r *request) hears(ctx context.Context, gate int, timeout time.Duration) bo
 	if isClosed(w.ready) {
 		return true
 	}
-	d := min(l.ears.Patience(gate, timeout), r.left()/4)
+	patience := l.ears.Patience(gate, timeout)
+	d := min(patience, r.left()/4)
 	if d <= 0 {
 		return false
 	}
@@ -109,7 +111,9 @@ func (r *request) hears(ctx context.Context, gate int, timeout time.Duration) bo
 	case <-w.ready:
 		return true
 	case <-timer.C:
-		l.ears.InVain(gate)
+		if d == patience {
+			l.ears.InVain(gate)
+		}
 	case <-ctx.Done():
 	case <-l.closing:
 	}
@@ -132,7 +136,11 @@ func (r *request) learn(t round.Ticket, res round.Result) {
 		w.joined = false // it is not in the line any more, or leaves it with its release
 		r.hold.place.Quit()
 	}
-	if res.Refused > 0 {
+	if res.Gate.Granted || res.Outcome == quorum.Acquired {
+		w.belief = line.Belief{}
+		r.locker.memory.Disbelieve(r.resource)
+	}
+	if res.Refused > 0 && res.Outcome != quorum.Acquired {
 		w.refused = true
 		r.locker.memory.Note(r.resource)
 	}
@@ -142,10 +150,14 @@ func (r *request) learn(t round.Ticket, res round.Result) {
 	if res.Gate.Refused {
 		w.came = cmp.Or(res.Gate.Came, w.came)
 		w.rank = max(res.Gate.Rank, 0)
-		w.since = r.locker.memory.Saw(r.resource, res.Gate.Holder, r.faith())
+		faith := r.faith()
+		w.belief.Saw(res.Gate.Holder, faith)
+		r.locker.memory.Saw(r.resource, res.Gate.Holder, faith)
 	}
 	if !t.InTurn && res.Outcome == quorum.Held {
-		r.locker.memory.Confirm(r.resource, r.faith())
+		faith := r.faith()
+		w.belief.Confirm(faith)
+		r.locker.memory.Confirm(r.resource, faith)
 	}
 }
 
@@ -178,8 +190,13 @@ func (r *request) countWaiting(ctx context.Context) {
 	}
 }
 
-// advance moves the retry schedule on. It reports false if that is over.
-func (r *request) advance() bool {
+// minRetry is what a retry takes at least that is spent in line: without one it would
+// take as long as its attempt.
+const minRetry = time.Millisecond
+
+// advance moves the retry schedule on, by at least so much. It reports false if that is
+// over.
+func (r *request) advance(least time.Duration) bool {
 	now := time.Now()
 	if now.Before(r.wait.until) {
 		return true
@@ -188,7 +205,7 @@ func (r *request) advance() bool {
 		return false
 	}
 	r.retries++
-	r.wait.until = now.Add(quorum.Delay(r.call.delay, r.call.jitter, random()))
+	r.wait.until = now.Add(max(quorum.Delay(r.call.delay, r.call.jitter, random()), least))
 	return true
 }
 
@@ -214,7 +231,7 @@ func (r *request) next(attempt time.Duration, res round.Result) bool {
 		if w.joined && res.RetryAfter > 0 {
 			pause = min(pause, res.RetryAfter+time.Millisecond) // Redis deletes a key in the millisecond after its last one
 		}
-	case !r.advance():
+	case !r.advance(0):
 		return false
 	default:
 		r.splits = 0
@@ -243,25 +260,32 @@ const (
 	maxDenied   = 4
 )
 
+// maxDeaf is how often a Locker asks again soon while it waits for the confirmation
+// that it will be told. A node may never give it.
+const maxDeaf = 4
+
 // linePause returns how long to wait before the next attempt if nobody says
 // earlier that there is a reason for it.
 func (r *request) linePause(res round.Result) time.Duration {
 	w := &r.wait
-	age := time.Duration(0)
-	if !res.Gate.Reserved && !w.since.IsZero() {
-		age = time.Since(w.since)
+	age := w.belief.Age()
+	if res.Gate.Reserved {
+		age = 0
 	}
 	switch {
 	case w.joined && res.Gate.Refused:
 		return r.inLine(quorum.LinePause(res.Gate.Left, res.Gate.Rank, age, random()), res.Gate.Reserved)
 	case w.joined && res.Gate.Granted && w.denied <= maxDenied:
 		return time.Duration((0.75 + random()/2) * float64(deniedPause<<w.denied))
-	case !w.listens || !r.gateIsWell():
-		return r.polls()
-	case w.joined && res.RetryAfter > 0:
+	case w.joined && res.RetryAfter > 0 && r.gateIsWell():
 		return r.inLine(quorum.LinePause(res.RetryAfter, w.rank, age, random()), false)
+	case w.listens && w.deaf < maxDeaf && r.gateIsWell():
+		if !w.joined {
+			w.deaf++
+		}
+		return min(r.polls(), quorum.LinePause(-1, 0, 0, random()))
 	}
-	return min(r.polls(), quorum.LinePause(-1, 0, 0, random()))
+	return r.polls()
 }
 
 // gateIsWell reports whether there is a gate that may still tell this Locker when it
@@ -323,7 +347,7 @@ func (r *request) rest(ctx context.Context) error {
 		if err != nil || woken && r.heed() {
 			return err
 		}
-		if !woken && (!time.Now().Before(r.wait.ask) || !r.advance()) {
+		if !woken && (!time.Now().Before(r.wait.ask) || !r.advance(minRetry)) {
 			return nil
 		}
 	}

@@ -301,13 +301,14 @@ func (t *Table) Len() int {
 }
 
 // Call tells the head of a resource's line that a node has called this process. It
-// reports false if nobody waits for the resource or has it.
+// reports false if nobody waits for the resource.
 func (t *Table) Call(resource string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.lines[resource]
-	if l != nil && l.head != nil {
-		l.head.wake(Called)
+	if l == nil || l.head == nil {
+		return false
 	}
-	return l != nil
+	l.head.wake(Called)
+	return true
 }

@@ -80,8 +80,8 @@ func (a *attempt) spare() {
 // Acquired if the other nodes are to be asked: because it has granted, or has
 // failed, or because it is so slow that it is done without.
 func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
-	gate := a.seat(a.ticket.Gate)
-	o, inTime := a.collect(ctx, min(a.grant.fleet.patience(a.ticket.Gate, a.limits.Timeout), a.limits.wait()), a.count,
+	gate, patience := a.seat(a.ticket.Gate), a.fleet.patience(a.ticket.Gate, a.limits.Timeout)
+	o, inTime := a.collect(ctx, min(patience, a.limits.wait()), a.count,
 		func(int, int) quorum.Outcome {
 			switch {
 			case gate.voted && gate.kind == refused:
@@ -94,7 +94,9 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 	if inTime {
 		return o
 	}
-	a.fleet.lag(a.ticket.Gate)
+	if patience <= a.limits.wait() {
+		a.fleet.lag(a.ticket.Gate)
+	}
 	return quorum.Acquired
 }
 

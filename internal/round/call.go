@@ -40,6 +40,7 @@ type vote struct {
 	slow bool          // it came after the node timeout
 	rank int           // of a refusal at a gate: how many are before; negative if not in the line
 	came string        // of a refusal at a gate: when the Locker came first
+	next bool          // of a release at a gate: somebody waits, and is to have the resource next
 }
 
 type kind uint8
@@ -138,7 +139,11 @@ type onceCmd struct{ *redis.Cmd }
 func (onceCmd) NoRetry() bool { return true }
 
 // read turns a script's reply into a vote.
-func (v *vote) read(op Op, reply any) error {
+func (v *vote) read(c *call, reply any) error {
+	op := c.op
+	if all, ok := reply.([]any); ok && op == OpRelease && c.plain != nil && len(all) == 2 && all[1] == reservedMark {
+		v.next, reply = true, all[0]
+	}
 	switch n, _ := reply.(int64); {
 	case op == OpAcquire && n == 1:
 		v.kind = granted

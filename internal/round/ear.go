@@ -22,8 +22,10 @@ const (
 	// quiet is how long nothing may come on a connection before the node is
 	// pinged, and then before it is given up.
 	quiet = 5 * time.Second
-	// relisten is the pause before it is opened again.
-	relisten = 100 * time.Millisecond
+	// relisten is the pause before it is opened again. It doubles while the node
+	// does not confirm, up to maxRelisten.
+	relisten    = 100 * time.Millisecond
+	maxRelisten = 5 * time.Second
 )
 
 // Ears listen, on the nodes where somebody waits, to the channel on which a
@@ -56,6 +58,7 @@ type listener struct {
 	ready  chan struct{} // closed when the node has confirmed the subscription
 	cancel context.CancelFunc
 	prod   func() // sends it a message
+	heard  bool   // the node has confirmed this subscription; of the goroutine
 	vain   bool   // somebody has waited for the confirmation in vain; under Ears.mu
 }
 
@@ -214,8 +217,12 @@ func (e *Ears) Open() bool {
 // run listens until it is cancelled, the node forbids it, or the program has
 // closed the client.
 func (l *listener) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for pause := relisten; ctx.Err() == nil; pause = min(2*pause, maxRelisten) {
+		l.heard = false
 		err := l.hear(ctx)
+		if l.heard {
+			pause = relisten
+		}
 		switch {
 		case errors.Is(err, redis.ErrClosed):
 			return
@@ -223,7 +230,7 @@ func (l *listener) run(ctx context.Context) {
 			l.ears.fleet.mute(l.node)
 			return
 		}
-		wait(ctx, relisten)
+		wait(ctx, pause)
 	}
 }
 
@@ -241,6 +248,7 @@ func (l *listener) hear(ctx context.Context) (err error) {
 		in, err := pubsub.ReceiveTimeout(ctx, quiet) // messages get lost where it times out
 		switch m := in.(type) {
 		case *redis.Subscription:
+			l.heard = true
 			l.confirm()
 		case *redis.Message:
 			if ctx.Err() != nil {

@@ -73,6 +73,9 @@ type Hooks struct {
 	Failed func(ctx context.Context, f Failure)
 	// Late is called for each answer that came after the node timeout.
 	Late func(ctx context.Context, node int)
+	// Next is called when a gate has told, of a resource that was released there,
+	// whether somebody waits, who is to have it next.
+	Next func(resource string, somebody bool)
 }
 
 // NewFleet returns a fleet of the nodes behind clients.
@@ -197,7 +200,7 @@ func (f *Fleet) ask(ctx context.Context, c *call, node int) (v vote, answered bo
 		f.lag(node)
 	}
 	if err == nil {
-		err = v.read(c.op, reply)
+		err = v.read(c, reply)
 	}
 	if err != nil {
 		err = c.redact(err)

@@ -254,6 +254,7 @@ const (
 type gate struct {
 	node      int
 	came      string // of the ticket
+	mode      Mode   // of the release
 	left      bool   // the gate has granted, and taken this Locker out of the line
 	keys      [3]any // the resource, its line, its reservation
 	first     call   // the acquire
@@ -302,6 +303,7 @@ func (g *Grant) leave(m Mode) {
 	if m == Pop && gt.came != "" && !gt.left {
 		m = Leave
 	}
+	gt.mode = m
 	last := any(g.fleet.reservation(gt.node).Milliseconds())
 	if m == Keep {
 		last = gt.came
@@ -309,6 +311,13 @@ func (g *Grant) leave(m Mode) {
 	gt.last = call{
 		op: OpRelease, script: script.ReleaseGate, value: g.value, once: true, plain: &g.last,
 		args: script.ReleaseGate.Append(gt.lastArgs[:0], gt.keys[:], g.boxed, g.fleet.lines.self, m.arg(g.fleet.lines.gates[gt.node].single), last),
+	}
+}
+
+// parted passes on what the gate has said to the release.
+func (g *Grant) parted(node int, v vote) {
+	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep && (v.kind == removed || v.kind == notOurs) {
+		g.fleet.hooks.Next(g.train.Resource(), v.next)
 	}
 }
 

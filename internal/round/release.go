@@ -88,6 +88,7 @@ func (g *Grant) enlist(places []lane.Place) {
 
 // released files the vote of a node.
 func (g *Grant) released(node int, v vote) {
+	g.parted(node, v)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := &g.nodes[node].release

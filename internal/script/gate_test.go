@@ -46,6 +46,15 @@ func (n *node) requireLine(lockers ...string) {
 	}
 }
 
+// requireNext demands what a release says, and that it tells of one who is to have
+// the resource next.
+func (n *node) requireNext(want int64, args ...any) {
+	n.t.Helper()
+	reply, err := n.run(script.ReleaseGate, gateKeys, args...)
+	require.NoError(n.t, err)
+	require.Equal(n.t, []any{want, "next"}, reply)
+}
+
 func (n *node) requireReserved(locker string) {
 	n.t.Helper()
 	reserved, err := n.client.Get(n.t.Context(), gateKeys[2]).Result()
@@ -96,11 +105,11 @@ func TestAReleaseKeepsTheResourceForTheFirstInLine(t *testing.T) {
 		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
 		n.requireGateRefusal(ours, hour, "first", "now")
 		n.requireGateRefusal(ours, hour, "second", "now")
-		n.requireReply(1, script.ReleaseGate, gateKeys, theirs, "holder", "pop", hour/3600) // a second
+		n.requireNext(1, theirs, "holder", "pop", hour/3600) // a second
 		n.requireLine("second")
 		n.requireReserved("first")
 		require.Equal(n.t, "next", n.requireGateRefusal(others, hour, "newcomer", "").mark)
-		n.requireReply(-1, script.ReleaseGate, gateKeys, theirs, "holder", "pop", 1000)
+		n.requireNext(-1, theirs, "holder", "pop", 1000)
 		n.requireReserved("first")
 		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "first", "now")
 		n.requireReserved("")
@@ -128,8 +137,8 @@ func TestWhoLeavesPassesItsReservationOn(t *testing.T) {
 		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
 		n.requireGateRefusal(ours, hour, "first", "now")
 		n.requireGateRefusal(ours, hour, "second", "now")
-		n.requireReply(1, script.ReleaseGate, gateKeys, theirs, "holder", "pop", 1000)
-		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "first", "leave", 1000)
+		n.requireNext(1, theirs, "holder", "pop", 1000)
+		n.requireNext(-1, ours, "first", "leave", 1000)
 		n.requireReserved("second")
 		n.requireLine()
 		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "second", "leave", 1000)
@@ -150,7 +159,8 @@ func TestWhatIsWrongInALineCostsNoLock(t *testing.T) {
 				spoil(n)
 				n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
 				n.requireGateRefusal(theirs, hour, "other", "now")
-				n.requireReply(1, script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
+				_, err := n.run(script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
+				require.NoError(n.t, err)
 				n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "other", "now")
 			})
 		})

@@ -1,4 +1,4 @@
--- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "leave" to leave the line and let the next one go, each with a space and how many to call until one hears it if that can be told, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not.
+-- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "leave" to leave the line and let the next one go, each with a space and how many to call until one hears it if that can be told, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not; or {that, "next"} if it is reserved now.
 
 -- Of the line everything is a hint: what is not as expected there is passed over.
 local function hint(...)
@@ -29,7 +29,8 @@ if mode == "leave" then
   hint("ZREM", KEYS[2], ARGV[2])
   if hint("GET", KEYS[3]) == ARGV[2] then hint("DEL", KEYS[3]) end
 end
-if value or hint("EXISTS", KEYS[3]) ~= 0 then return result end
+if value then return result end
+if hint("EXISTS", KEYS[3]) ~= 0 then return {result, "next"} end
 local heads = hint("ZRANGE", KEYS[2], 0, (tonumber(most) or 1) - 1) or {}
 local chosen, dead = nil, 0
 for i, head in ipairs(heads) do
@@ -43,4 +44,4 @@ for i, head in ipairs(heads) do
 end
 if chosen then hint("SET", KEYS[3], chosen, "PX", ARGV[4]) end
 if heads[1] then hint("ZREMRANGEBYRANK", KEYS[2], 0, chosen and dead or dead - 1) end
-return result
+return chosen and {result, "next"} or result

@@ -1,0 +1,62 @@
+package redlock_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/b0401464/redlock"
+)
+
+// A Locker comes to the end of the line after each turn, however many callers it has,
+// and though the other nodes may agree before the gate has answered.
+func TestALockerWithManyCallersDoesNotOvertakeTheOneThatWaits(t *testing.T) {
+	for name, gateTakes := range map[string]time.Duration{"gate as fast": time.Millisecond, "gate slower by 1 ms": 2 * time.Millisecond, "gate slower by 9 ms": 10 * time.Millisecond} {
+		for _, hold := range []time.Duration{200 * time.Millisecond, 1500 * time.Millisecond} {
+			t.Run(name+", held for "+hold.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					nodes := newNodes(t, 3)
+					gate, others := findGate(t, nodes)
+					many, one := newProcess(t, nodes).locker, newProcess(t, nodes).locker
+					warmUp(t, many)
+					warmUp(t, one)
+					gate.slow(gateTakes)
+					for _, n := range others {
+						n.slow(time.Millisecond)
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					var mu sync.Mutex
+					turns := map[*redlock.Locker]int{}
+					var all sync.WaitGroup
+					work := func(l *redlock.Locker) {
+						for ctx.Err() == nil {
+							_ = l.With(ctx, "a", ttl, func(context.Context, *redlock.Lock) error {
+								mu.Lock()
+								turns[l]++
+								mu.Unlock()
+								time.Sleep(hold)
+								return nil
+							}, nil, inTurn)
+						}
+					}
+					for range 5 {
+						all.Go(func() { work(many) })
+						time.Sleep(time.Millisecond)
+					}
+					all.Go(func() { work(one) })
+					time.Sleep(60 * hold)
+					cancel()
+					all.Wait()
+					assert.NoError(t, many.Shutdown(t.Context()))
+					assert.NoError(t, one.Shutdown(t.Context()))
+					assert.Less(t, turns[many], 2*turns[one])
+					assert.Less(t, turns[one], 2*turns[many])
+				})
+			})
+		}
+	}
+}
