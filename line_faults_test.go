@@ -24,7 +24,7 @@ type processOf struct {
 	locker  *redlock.Locker
 }
 
-func newProcess(t *testing.T, nodes []*node, opts ...redlock.Option) *processOf {
+func newProcess(t *testing.T, nodes []*node) *processOf {
 	t.Helper()
 	p := new(processOf)
 	for _, n := range nodes {
@@ -32,7 +32,7 @@ func newProcess(t *testing.T, nodes []*node, opts ...redlock.Option) *processOf 
 		t.Cleanup(func() { _ = c.Close() })
 		p.clients = append(p.clients, c)
 	}
-	l, err := redlock.New(p.clients, opts...)
+	l, err := redlock.New(p.clients)
 	require.NoError(t, err)
 	p.locker = l
 	return p
