@@ -250,7 +250,7 @@ func (r *request) next(attempt time.Duration, res round.Result) bool {
 // joins reports whether the next attempt takes a place in the line.
 func (r *request) joins() bool {
 	w := &r.wait
-	return w.refused && !w.hurried && r.queues() && r.locker.fleet.Gate(r.resource) != round.NoGate
+	return w.refused && !w.joined && !w.hurried && r.queues() && r.locker.fleet.Gate(r.resource) != round.NoGate
 }
 
 // A Locker that the gate has granted the resource, and the others have not, asks
