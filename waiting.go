@@ -136,6 +136,10 @@ func (r *request) learn(t round.Ticket, res round.Result) {
 		w.joined = false // it is not in the line any more, or leaves it with its release
 		r.hold.place.Quit()
 	}
+	if res.Outcome == quorum.Acquired && t.Came != "" {
+		// The release will tell if that is not so; the next try may come before.
+		r.locker.memory.Others(r.resource, true)
+	}
 	if res.Gate.Granted || res.Outcome == quorum.Acquired {
 		w.belief = line.Belief{}
 		r.locker.memory.Disbelieve(r.resource)
