@@ -132,6 +132,8 @@ func (h *hold) expire(ctx context.Context) {
 			h.cleared = true
 			h.mu.Unlock()
 			h.grant.Release(ctx, h.timeout(), round.Pop)
+		} else if gate, stands := h.grant.InLine(); stands && !h.locker.lines.Wanted(h.resource) {
+			h.locker.fleet.LeaveLine(ctx, h.resource, newValue(), gate, h.timeout())
 		}
 	})
 }

@@ -314,6 +314,15 @@ func (g *Grant) leave(m Mode) {
 	}
 }
 
+// InLine reports whether the Locker may still stand in the line of a node for what it
+// has been granted, until the release.
+func (g *Grant) InLine() (node int, stands bool) {
+	if gt := g.gate; gt != nil && gt.came != "" && !gt.left {
+		return gt.node, true
+	}
+	return NoGate, false
+}
+
 // parted passes on what the gate has said to the release.
 func (g *Grant) parted(node int, v vote) {
 	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep && (v.kind == removed || v.kind == notOurs) {
