@@ -92,7 +92,12 @@ func warmUp(ctx context.Context, addrs []string) error {
 }
 
 func warmUpNode(ctx context.Context, client []*redis.Client) error {
-	l, err := redlock.New(client)
+	// A node keeps the line for some resources, and not for others.
+	return errors.Join(warmUpWith(ctx, client), warmUpWith(ctx, client, redlock.WithoutWaitingLine()))
+}
+
+func warmUpWith(ctx context.Context, client []*redis.Client, opts ...redlock.Option) error {
+	l, err := redlock.New(client, opts...)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -132,20 +133,21 @@ func (w *world) shutdown(t *testing.T) {
 	}
 }
 
-// awaitEmpty waits until no key is left, at most for the longest TTL and what
-// the network had still to deliver when it was healed.
+// awaitEmpty waits until no key is left, at most for the longest TTL, or that of a line,
+// and what the network had still to deliver when it was healed.
 func (w *world) awaitEmpty(t *testing.T) {
 	t.Helper()
 	const delivery = time.Second
 	f, begun := w.figures, time.Now()
-	f.keysAtShutdown = w.keys(t)
+	locks, lines := w.keys(t)
+	f.keysAtShutdown = locks + lines
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for left := f.keysAtShutdown; left > 0; <-tick.C {
-		over := time.Since(begun) > maxTTL+delivery // before the look, which may take its time
-		left = w.keys(t)
-		if over {
-			f.keysLeft = left
+	for ; locks+lines > 0; <-tick.C {
+		passed := time.Since(begun) // before the look, which may take its time
+		locks, lines = w.keys(t)
+		if locks > 0 && passed > maxTTL+delivery || passed > lineTTL+delivery {
+			f.keysLeft = locks + lines
 			break
 		}
 	}
@@ -153,17 +155,26 @@ func (w *world) awaitEmpty(t *testing.T) {
 	assert.Zero(t, f.keysLeft, "keys left %v after everything had ended", f.emptyAfter)
 }
 
-// keys returns how many keys all servers hold together. KEYS passes over those
-// that have expired and are not deleted yet.
-func (w *world) keys(t *testing.T) int {
+// lineTTL is how long a line lasts after the last one in it has asked: one who was cut
+// off from the node that keeps it when it gave up has not left it.
+const lineTTL = 10 * time.Second
+
+// keys returns how many keys all servers hold together, and of those that keep a line
+// apart. KEYS passes over those that have expired and are not deleted yet.
+func (w *world) keys(t *testing.T) (locks, lines int) {
 	t.Helper()
-	n := 0
 	for _, c := range w.direct {
 		keys, err := c.Keys(t.Context(), "*").Result()
 		require.NoError(t, err)
-		n += len(keys)
+		for _, key := range keys {
+			if strings.HasSuffix(key, ":redlock:line") {
+				lines++
+			} else {
+				locks++
+			}
+		}
 	}
-	return n
+	return locks, lines
 }
 
 // log prints the last sections.
