@@ -48,6 +48,9 @@ var (
 	// waiting then had tried is undone.
 	ErrShutdown = errors.New("redlock: locker is shut down")
 
+	// ErrStaleToken reports, by [Fence.Admit], that a later holder has been there.
+	ErrStaleToken = errors.New("redlock: stale fencing token")
+
 	// ErrInvalidArgument reports an argument or an option that cannot be
 	// used. Nothing was sent to any node.
 	ErrInvalidArgument = errors.New("redlock: invalid argument")

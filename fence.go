@@ -1,0 +1,46 @@
+package redlock
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// A Fence stands before what a lock protects and turns away a holder that has
+// been overtaken: one that was paused until its lock had ended and somebody else
+// had been granted it. It remembers the largest fencing token that it has seen;
+// see [WithFencing].
+//
+// The zero value is ready, and a Fence is safe for concurrent use. It must not be
+// copied. It is for a resource that one process serves, and remembers nothing when
+// that ends. Where the resource is a database, compare there, in the statement
+// that writes:
+//
+//	UPDATE accounts SET balance = $1, fence = $2 WHERE id = $3 AND fence <= $2
+type Fence struct {
+	_ noCopy
+
+	highest atomic.Int64
+}
+
+// Admit admits a holder by its token if no larger one has been admitted before;
+// the same one may come again and again. Otherwise the error matches
+// [ErrStaleToken]: nothing must be done for this holder any more. It matches
+// [ErrInvalidArgument] if token is not positive, as that of a lock without
+// fencing.
+//
+// What is done after Admit can still be overtaken by a larger token: where that
+// matters, admit and act under one mutex.
+func (f *Fence) Admit(token int64) error {
+	if token < 1 {
+		return invalid("fencing token %d: want that of a lock with WithFencing", token)
+	}
+	for {
+		highest := f.highest.Load()
+		if token < highest {
+			return fmt.Errorf("%w: %d after %d", ErrStaleToken, token, highest)
+		}
+		if f.highest.CompareAndSwap(highest, token) {
+			return nil
+		}
+	}
+}
