@@ -55,12 +55,14 @@ test: ## Run every test with -race, on real Redis servers too (as root or with C
 	echo "what -race would distort: go test -v -run '$(COST)' ."; \
 	go test -count=1 -v -run '$(COST)' . || failed=1; \
 	go -C benchmarks test -count=1 -v -run '$(GUARD)' . || failed=1; \
-	echo "what -race would take long for: go test -v ./internal/simulation"; \
+	echo "what -race would take long for: go test -v ./internal/simulation, ./internal/model"; \
 	go test -count=1 -timeout 10m -v -run '^TestHistories$$' ./internal/simulation || failed=1; \
+	go test -count=1 -timeout 10m ./internal/model || failed=1; \
 	exit $$failed
 
 .PHONY: soak
-soak: ## Run SEEDS (10000) histories of the simulation, beginning with the seed FROM (1)
+soak: ## Check the model of tokens with 3 clients; run SEEDS (10000) histories of the simulation, from the seed FROM (1)
+	go test -count=1 -timeout 0 -v -run '^TestTokens|^TestNoToken' ./internal/model -clients 3
 	go test -count=1 -timeout 0 -v -run '^TestHistories$$' ./internal/simulation -from $(FROM) -seeds $(SEEDS)
 
 .PHONY: mutants
