@@ -48,6 +48,10 @@ var (
 	// waiting then had tried is undone.
 	ErrShutdown = errors.New("redlock: locker is shut down")
 
+	// ErrTokenLimit reports a node whose fencing counter has reached 2^53 − 1, the
+	// last one; see [WithFencing].
+	ErrTokenLimit = errors.New("redlock: no fencing tokens left")
+
 	// ErrStaleToken reports, by [Fence.Admit], that a later holder has been there.
 	ErrStaleToken = errors.New("redlock: stale fencing token")
 
@@ -249,6 +253,11 @@ func (e *NodeError) text() string {
 		return fmt.Sprintf("node %d: %s: %s", e.Node, e.Op, reason)
 	}
 	return fmt.Sprintf("node %d (%s): %s: %s", e.Node, e.Addr, e.Op, reason)
+}
+
+// Is reports whether target is [ErrTokenLimit] and that is why the node failed.
+func (e *NodeError) Is(target error) bool {
+	return target == ErrTokenLimit && round.IsTokenLimit(e.Err)
 }
 
 // Unwrap returns Err, unless that matches an error of package context: a

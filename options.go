@@ -58,6 +58,7 @@ type callConfig struct {
 	jitterSet   bool // if not, the jitter follows the delay
 	maxWait     time.Duration
 	nodeTimeout time.Duration // 0: by the ttl
+	keep        time.Duration // of fencing counters: 0 for no token, or Forever
 	limit       time.Duration // of automatic extension: 0 for none at all, or Forever
 
 	// Set while one list of options is applied.
@@ -292,6 +293,8 @@ func checkTTL(ttl time.Duration, c *config, call *callConfig) (ms, drift time.Du
 		return 0, 0, invalid("ttl %v: want more than its drift of %v", ttl, drift)
 	case call.limit != 0 && ms-drift <= dueAfter(ms):
 		return 0, 0, invalid("ttl %v: its drift of %v leaves no time to extend it automatically", ttl, drift)
+	case call.keep != 0 && call.keep != Forever && call.keep/2 < ms:
+		return 0, 0, invalid("ttl %v: WithFencing(%v) keeps the counter for less than twice that", ttl, call.keep)
 	}
 	return ms, drift, nil
 }

@@ -63,6 +63,10 @@ func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Durat
 	if err != nil {
 		return request{}, err
 	}
+	if call.keep != 0 && !round.CanFence(resource) {
+		return request{}, invalid("resource %s cannot have a fencing token: with a } and no hash tag, no counter can lie in its slot of a Cluster",
+			quote(resource))
+	}
 	return request{locker: l, resource: resource, ttl: ttl, drift: drift, call: call, began: time.Now()}, nil
 }
 
@@ -144,7 +148,7 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
 	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	start := l.clock.Now()
-	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, ticket, round.Limits{
+	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, ticket, r.fencing(start), round.Limits{
 		Timeout: timeout,
 		Wait:    min(validity, left),
 		Stop:    l.closing,

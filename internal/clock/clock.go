@@ -37,5 +37,8 @@ func (t Time) Since(start Time) time.Duration {
 	return max(t.mono.Sub(start.mono), t.wall.Sub(start.wall))
 }
 
+// Wall returns what the wall clock says.
+func (t Time) Wall() time.Time { return t.wall }
+
 // Add returns the moment d after t.
 func (t Time) Add(d time.Duration) time.Time { return t.mono.Add(d) }

@@ -27,13 +27,17 @@ type attempt struct {
 // all of them at once or, as the ticket says, on the gate first. What came of it
 // must be released, by [Grant.Release], unless the outcome is Acquired and the
 // lock is still wanted.
-func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Duration, t Ticket, l Limits) (*Grant, Result) {
+func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Duration, t Ticket, fc Fencing, l Limits) (*Grant, Result) {
 	g := newGrant(f, resource, value)
+	g.fences(fc)
 	g.acquires(ttl)
 	g.enter(t)
 	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
+	if outcome == quorum.Acquired && g.fence != nil {
+		outcome = a.agree(ctx)
+	}
 	if outcome != quorum.Acquired {
 		a.spare()
 	}
@@ -184,6 +188,13 @@ func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 
 // count counts the vote of a node.
 func (a *attempt) count(node int, v vote) {
+	s := a.seat(node)
+	s.counter = v.counter
+	if s.raising {
+		s.raising = false
+		a.countRaise(node, v)
+		return
+	}
 	if a.grant.gate != nil && node == a.ticket.Gate {
 		a.answer.read(&v)
 	}

@@ -17,6 +17,7 @@ import (
 // shared by all of them; clients only read them.
 type call struct {
 	op     Op
+	reply  reply
 	script *script.Script
 	args   []any
 	value  string
@@ -41,7 +42,18 @@ type vote struct {
 	rank int           // of a refusal at a gate: how many are before; negative if not in the line
 	came string        // of a refusal at a gate: when the Locker came first
 	next bool          // of a release at a gate: somebody waits, and is to have the resource next
+
+	counter int64 // of a grant: what the fencing counter stands at
 }
+
+// A reply is how the script of a call says yes.
+type reply uint8
+
+const (
+	isOne  reply = iota
+	counts       // by the number of the fencing counter
+	raises       // so too, and no as an extension does
+)
 
 type kind uint8
 
@@ -138,22 +150,26 @@ type onceCmd struct{ *redis.Cmd }
 
 func (onceCmd) NoRetry() bool { return true }
 
-// read turns a script's reply into a vote.
+// read turns the reply to a call into a vote.
 func (v *vote) read(c *call, reply any) error {
-	op := c.op
-	if all, ok := reply.([]any); ok && op == OpRelease && c.plain != nil && len(all) == 2 && all[1] == reservedMark {
+	if all, ok := reply.([]any); ok && c.op == OpRelease && c.plain != nil && len(all) == 2 && all[1] == reservedMark {
 		v.next, reply = true, all[0]
 	}
-	switch n, _ := reply.(int64); {
-	case op == OpAcquire && n == 1:
+	n, _ := reply.(int64)
+	yes := n == 1 || n > 1 && c.reply != isOne
+	switch op := c.op; {
+	case op == OpAcquire && yes:
 		v.kind = granted
-	case op == OpAcquire:
+		if c.reply != isOne {
+			v.counter = n
+		}
+	case op == OpAcquire && c.reply != raises:
 		return v.readRefusal(reply)
-	case op == OpExtend && n == 1:
+	case op == OpExtend && yes:
 		v.kind = extended
-	case op == OpExtend && n == -1:
+	case op != OpRelease && n == -1:
 		v.kind = gone
-	case op == OpExtend && n == -2:
+	case op != OpRelease && n == -2:
 		v.kind = taken
 	case op == OpRelease && n == 1:
 		v.kind = removed

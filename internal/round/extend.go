@@ -8,7 +8,6 @@ import (
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/script"
 )
 
 // An Extension is one round that makes a grant last. What its votes say is noted
@@ -54,7 +53,7 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 	g.mu.Unlock()
 	r := g.fleet.newRound(OpExtend, l)
 	r.ask(places)
-	c := g.call(OpExtend, script.Extend, ttl)
+	c := g.extends(ttl)
 	g.send(ctx, &c, places, func(node int, v vote) {
 		x.note(ctx, node, v)
 		r.file(node, v)
@@ -265,7 +264,7 @@ func (x *Extension) arm(ctx context.Context, wanted func(node int) bool) {
 		}
 	}
 	g.mu.Unlock()
-	c := g.call(OpAcquire, script.Acquire, left)
+	c := g.arms(left)
 	c.until = x.end()
 	sent := time.Now()
 	g.send(ctx, &c, places, func(node int, v vote) {

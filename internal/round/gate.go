@@ -292,6 +292,9 @@ func (g *Grant) enter(t Ticket) {
 		op: OpAcquire, script: script.AcquireGate, value: g.value, plain: &g.first, once: t.InTurn || t.Called,
 		args: script.AcquireGate.Append(gt.firstArgs[:0], gt.keys[:], g.boxed, g.ttl, g.fleet.lines.self, t.Came),
 	}
+	if g.fence != nil {
+		g.fence.enter(g)
+	}
 }
 
 // leave prepares the release at the gate, once.

@@ -23,9 +23,10 @@ type Grant struct {
 	// calls starts the goroutines of node calls. It is not one WithContext: the
 	// first failing node would cancel the healthy ones.
 	calls errgroup.Group
-	first call  // the acquire
-	last  call  // the release
-	gate  *gate // nil without a line
+	first call   // the acquire
+	last  call   // the release
+	gate  *gate  // nil without a line
+	fence *fence // nil without a fencing token
 	// Room for the arguments of both.
 	firstArgs [3 + 1 + 2]any
 	lastArgs  [3 + 1 + 1]any
@@ -76,10 +77,29 @@ func newGrant(f *Fleet, resource, value string) *Grant {
 // acquires prepares the acquire.
 func (g *Grant) acquires(ttl time.Duration) {
 	g.ttl = ttl.Milliseconds()
+	if g.fence != nil {
+		g.first = g.fence.acquire(g)
+		return
+	}
 	g.first = call{op: OpAcquire, script: script.Acquire, value: g.value, args: script.Acquire.Append(g.firstArgs[:0], g.keys[:], g.boxed, g.ttl)}
 }
 
-// call returns a command that puts the value into place, or lets it last, for ttl.
+// extends returns the command that lets the value last for ttl.
+func (g *Grant) extends(ttl time.Duration) call {
+	if g.fence != nil {
+		return g.fence.extend(g, ttl)
+	}
+	return g.call(OpExtend, script.Extend, ttl)
+}
+
+// arms returns the command that puts the value into place again, for ttl.
+func (g *Grant) arms(ttl time.Duration) call {
+	if g.fence != nil {
+		return g.fence.arm(g, ttl)
+	}
+	return g.call(OpAcquire, script.Acquire, ttl)
+}
+
 func (g *Grant) call(op Op, s *script.Script, ttl time.Duration) call {
 	return call{op: op, script: s, value: g.value, args: s.Args(g.keys[:], g.boxed, ttl.Milliseconds())}
 }

@@ -66,6 +66,8 @@ type seat struct {
 	refused      bool          // by the only copy of the command
 	kind         kind          // of the vote
 	silentFor    time.Duration // when it was asked
+	counter      int64         // what it stands at, if it has granted and there is a fence
+	raising      bool          // it had granted, and is asked to raise that
 }
 
 // filed is a vote on its way to the caller.

@@ -1,4 +1,4 @@
--- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] the asking Locker, ARGV[4] when it came first in µs, "now", or "" not to wait; returns 1 if the resource is ours now, else {remaining ms of the holder or the reservation, or -1; mark of the holder's value, or "next" for a reservation; rank in the line or -1; when it came first, or ""}.
+-- KEYS resource, its line, its reservation, its counter if it is to have a token; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] the asking Locker, ARGV[4] when it came first in µs, "now", or "" not to wait, and with a counter ARGV[5] the proposal, ARGV[6] ms to keep the counter or 0 for ever; returns 1 if the resource is ours now, or the counter, else {remaining ms of the holder or the reservation, or -1; mark of the holder's value, or "next" for a reservation; rank in the line or -1; when it came first, or ""}.
 
 -- Of the line everything is a hint: what is not as expected there is passed over.
 local function hint(...)
@@ -8,7 +8,7 @@ local function hint(...)
 end
 
 local holder = redis.call("GET", KEYS[1])
-if holder == ARGV[1] then return 1 end
+if holder == ARGV[1] then return KEYS[4] and count(4, true, 1, ARGV[5], ARGV[6]) or 1 end
 local remaining, mark
 if holder then
   remaining, mark = redis.call("PTTL", KEYS[1]), string.sub(redis.sha1hex(holder), 1, 8)
@@ -17,11 +17,13 @@ else
   if reserved and reserved ~= ARGV[3] then left = hint("PTTL", KEYS[3]) or 0 end
   -- No release reserves for ever, or for longer than a second.
   if left <= 0 or left > 1000 then
+    local n = KEYS[4] and count(4, false, 1, ARGV[5], ARGV[6]) or 1
+    if type(n) == "table" then return n end
     redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
     if reserved then hint("DEL", KEYS[3]) end
     -- Who does not know when it came keeps that here, should it have to come back.
     if ARGV[4] ~= "" and ARGV[4] ~= "now" then hint("ZREM", KEYS[2], ARGV[3]) end
-    return 1
+    return n
   end
   remaining, mark = left, "next"
 end

@@ -20,6 +20,17 @@ func Beside(resource, first, second string) (a, b string) {
 	return both[:n], both[n:]
 }
 
+// Counter returns the key of the counter of a resource's fencing tokens, another
+// such key.
+func Counter(resource string) string {
+	if hasTag(resource) {
+		return resource + counterSuffix
+	}
+	return "{" + resource + "}" + counterSuffix
+}
+
+const counterSuffix = ":redlock:token"
+
 // hasTag reports whether resource has a hash tag: what is between its first {
 // and the next } decides its slot, unless that is nothing.
 func hasTag(resource string) bool {

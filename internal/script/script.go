@@ -24,6 +24,15 @@ var acquireGateSource string
 //go:embed release_gate.lua
 var releaseGateSource string
 
+//go:embed fence.lua
+var fenceSource string
+
+//go:embed acquire_fenced.lua
+var acquireFencedSource string
+
+//go:embed extend_fenced.lua
+var extendFencedSource string
+
 // The scripts. The first line of each file says its keys, arguments and result.
 var (
 	Acquire = load(acquireSource)
@@ -33,6 +42,12 @@ var (
 	// AcquireGate and ReleaseGate are for the node that keeps the line of a resource.
 	AcquireGate = load(acquireGateSource)
 	ReleaseGate = load(releaseGateSource)
+
+	// AcquireFenced, AcquireGateFenced and ExtendFenced are for locks with a fencing
+	// token. These are released as others: the counters stay.
+	AcquireFenced     = load(fenceSource + acquireFencedSource)
+	AcquireGateFenced = load(fenceSource + acquireGateSource)
+	ExtendFenced      = load(fenceSource + extendFencedSource)
 )
 
 // A Script is a Lua script and the name under which a node caches it. Both are
