@@ -4,7 +4,7 @@
 // A lock is a lease: it ends by itself after its TTL. A process that stalls
 // after it last looked at its lock may still be running when another one
 // acquires it, so protect the resource itself, for example by checking a
-// fencing token there, when overlap must be impossible. Nodes that forget
+// fencing token there ([WithFencing]), when overlap must be impossible. Nodes that forget
 // forget locks: a node that restarts empty can let a second holder in if a lock
 // stood on a bare majority, unless it writes every command to disk before it
 // answers (appendonly yes, appendfsync always) or is kept away for the longest

@@ -31,6 +31,9 @@ type Config struct {
 	Attempts int // to get the lock, of all clients together
 	Copies   int // acquires that are processed a second time
 
+	// Level has all counters begin at the same number.
+	Level bool
+
 	// Proposals are what a client may propose; 0 is none.
 	Proposals []uint8
 	// Clock has each client propose more than any counter there was when it began.
@@ -144,7 +147,9 @@ func initial(cfg *Config) []state {
 		for b := range a + 1 {
 			s := state{attempts: uint8(cfg.Attempts), copies: uint8(cfg.Copies), losses: uint8(cfg.Losses)} //nolint:gosec // small
 			s.nodes[0].counter, s.nodes[1].counter = a, b
-			all = append(all, s)
+			if all = append(all, s); cfg.Level {
+				return all
+			}
 		}
 	}
 	return all

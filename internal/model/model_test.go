@@ -65,7 +65,7 @@ func TestNoTokenIsIssuedTwiceWhateverTheClocksDo(t *testing.T) {
 	if *clients > 2 || raceDetector {
 		copies = 0
 	}
-	r := requireSafe(t, model.Config{Clients: *clients, Attempts: *clients, Copies: copies, Proposals: none, Wrong: true})
+	r := requireSafe(t, model.Config{Clients: *clients, Attempts: *clients, Copies: copies, Proposals: none, Wrong: true, Level: *clients > 2})
 	require.Positive(t, r.Raises)
 }
 

@@ -1,0 +1,200 @@
+package redlock_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+)
+
+// counter returns what the fencing counter of k stands at on a real node.
+func (rig *realRig) counter(t *testing.T, node int) int64 {
+	t.Helper()
+	text := rig.direct[node].Get(t.Context(), tokenKey).Val()
+	count, _ := strconv.ParseInt(text, 10, 64)
+	return count
+}
+
+func TestTokensGrowAmongContendersOnRealServers(t *testing.T) {
+	t.Parallel()
+	const lockers, turns = 6, 30
+	for _, tt := range []struct {
+		name  string
+		ahead []time.Duration // of the counters, before the first lock
+	}{
+		{"clocks decide", []time.Duration{0, 0, 0}},
+		{"the counters are ahead of the clocks, and apart", []time.Duration{time.Hour, time.Hour + 50*time.Microsecond, time.Hour + time.Millisecond}},
+		{"one node is ahead", []time.Duration{0, time.Hour, 0, 0, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rig := newRealRig(t, len(tt.ahead))
+			for i, ahead := range tt.ahead {
+				if ahead > 0 {
+					require.NoError(t, rig.direct[i].Set(t.Context(), tokenKey, time.Now().Add(ahead).UnixMicro(), 0).Err())
+				}
+			}
+			var (
+				wg   sync.WaitGroup
+				last int64 // the lock guards it
+				seen int
+			)
+			for range lockers {
+				l := newRealLocker(t, rig.newClients(t), redlock.WithFencing(fenceKeep), redlock.WithRetry(redlock.Forever, 20*time.Millisecond))
+				wg.Go(func() {
+					for range turns {
+						assert.NoError(t, l.With(t.Context(), "k", realTTL, func(_ context.Context, k *redlock.Lock) error {
+							assert.Greater(t, k.Token(), last)
+							last = k.Token()
+							seen++
+							return nil
+						}, nil))
+					}
+					drain(t, l)
+				})
+			}
+			wg.Wait()
+			require.Equal(t, lockers*turns, seen)
+		})
+	}
+}
+
+func TestATokenOutlivesTheRestartOfEveryRealNode(t *testing.T) {
+	t.Parallel()
+	rig := newRealRig(t, 3)
+	far := time.Now().Add(12 * time.Hour).UnixMicro() // no clock makes up for it
+	for _, c := range rig.direct {
+		require.NoError(t, c.Set(t.Context(), tokenKey, far, 0).Err())
+	}
+	l, other := rig.locker(t, redlock.WithFencing(fenceKeep)), newRealLocker(t, rig.newClients(t), redlock.WithFencing(fenceKeep))
+	lock, err := l.Lock(t.Context(), "k", realTTL)
+	require.NoError(t, err)
+	require.Greater(t, lock.Token(), far)
+	drainCalls(t, l)
+	for node, s := range rig.servers {
+		s.Restart() // empty
+		require.True(t, poll(realPatience, func() bool {
+			require.NoError(t, lock.Extend(t.Context(), realTTL))
+			return rig.counter(t, node) >= lock.Token()
+		}), "node %d", node)
+		require.NoError(t, lock.Extend(t.Context(), realTTL))
+		drainCalls(t, l)
+	}
+	require.NoError(t, lock.Unlock(t.Context()))
+	later, err := other.Lock(t.Context(), "k", realTTL)
+	require.NoError(t, err)
+	require.Greater(t, later.Token(), lock.Token())
+	require.NoError(t, later.Unlock(t.Context()))
+	drain(t, l)
+	drain(t, other)
+}
+
+func TestTheClockCoversACounterThatARealNodeHasLost(t *testing.T) {
+	t.Parallel()
+	rig := newRealRig(t, 3)
+	l := rig.locker(t, redlock.WithFencing(fenceKeep))
+	last := int64(0)
+	for i := range 12 {
+		lock, err := l.Lock(t.Context(), "k", realTTL)
+		require.NoError(t, err)
+		require.Greater(t, lock.Token(), last)
+		last = lock.Token()
+		require.NoError(t, lock.Unlock(t.Context()))
+		drainCalls(t, l)
+		rig.servers[i%3].Restart()
+		rig.servers[(i+1)%3].Restart()
+	}
+	drain(t, l)
+}
+
+func TestFencingNeedsTwoPermissionsMore(t *testing.T) {
+	t.Parallel()
+	server, admin := newACLServer(t)
+	plain, _ := aclOfReadme(t)
+	try := func(more ...any) error {
+		for _, words := range [][]any{{"ACL", "DELUSER", plain[2]}, command(plain), append([]any{"ACL", "SETUSER", plain[2]}, more...)} {
+			require.NoError(t, admin.Do(t.Context(), words...).Err())
+		}
+		require.NoError(t, admin.FlushAll(t.Context()).Err())
+		l := newRealLocker(t, []*redis.Client{server.Client(t, asUser("locks", "secret"))}, redlock.WithFencing(fenceKeep), redlock.WithRetry(0, 0))
+		defer drain(t, l)
+		for _, key := range []string{"lock:k", "lock:{7}:a"} {
+			lock, err := l.Lock(t.Context(), key, realTTL)
+			if err != nil {
+				return err
+			}
+			require.Positive(t, lock.Token())
+			require.NoError(t, lock.Extend(t.Context(), realTTL))
+			require.NoError(t, lock.Unlock(t.Context()))
+		}
+		return nil
+	}
+	require.NoError(t, try("~{lock:*}:redlock:*", "+time"))
+	err := try("+time")
+	require.ErrorIs(t, err, redlock.ErrNoQuorum)
+	require.ErrorContains(t, err, "NOPERM")
+	require.ErrorIs(t, try("~{lock:*}:redlock:*"), redlock.ErrNoQuorum)
+}
+
+func TestAFencedLockOnAClusterHasItsCounterInItsSlot(t *testing.T) {
+	t.Parallel()
+	cluster := newRealCluster(t)
+	l := newRealLocker(t, []*redis.ClusterClient{cluster.client}, redlock.WithFencing(fenceKeep))
+	for _, name := range []string{"k", "invoice:42", "{a}b", "x{a}", "{", "a{b"} {
+		last := int64(0)
+		for range 2 {
+			lock, err := l.Lock(t.Context(), name, realTTL)
+			require.NoError(t, err, name)
+			require.Greater(t, lock.Token(), last)
+			last = lock.Token()
+			require.NoError(t, lock.Extend(t.Context(), realTTL))
+			require.NoError(t, lock.Unlock(t.Context()))
+		}
+	}
+	drain(t, l)
+}
+
+// TestAFencedLockCostsLittle measures Lock+Unlock on three nodes without and with a
+// token, in turns. The bound is generous, because a busy machine's noise is larger
+// than the effect; the figures are printed.
+func TestAFencedLockCostsLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector costs more")
+	}
+	rig := newRealRig(t, 3)
+	lockers := []*redlock.Locker{rig.locker(t), rig.locker(t, redlock.WithFencing(fenceKeep))}
+	const turns, calls = 200, 20
+	times := make([][]time.Duration, len(lockers))
+	before := readTraffic(t, rig.direct).scripts
+	for turn := range turns {
+		for j := range lockers {
+			i := (turn + j) % len(lockers)
+			l, start := lockers[i], time.Now()
+			for range calls {
+				k, err := l.Lock(t.Context(), "k"+strconv.Itoa(i), realTTL)
+				require.NoError(t, err)
+				require.NoError(t, k.Unlock(t.Context()))
+			}
+			times[i] = append(times[i], time.Since(start)/calls)
+		}
+	}
+	for _, l := range lockers {
+		drain(t, l)
+	}
+	scripts := readTraffic(t, rig.direct).scripts - before
+	for i := range times {
+		slices.Sort(times[i])
+	}
+	plain, fenced := times[0][turns/2], times[1][turns/2]
+	t.Logf("Lock+Unlock on three nodes: %v without a token, %v with one (%+.1f %%); %.2f scripts per lock and node",
+		plain, fenced, 100*(float64(fenced)/float64(plain)-1), float64(scripts)/(2*turns*calls*3))
+	assert.Less(t, float64(fenced), 1.25*float64(plain))
+}
