@@ -14,7 +14,7 @@ CASES  ?= all
 ROUNDS ?=
 
 # Tests of allocations, memory and time, which mean nothing with the race detector on.
-COST  = TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
+COST  = TestAFencedLockCostsLittle|TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
 GUARD = TestAllocationsAreWhatTheyWere|TestLockAndUnlockTakeNotMuchLongerThanTheirCommands
 
 # Histories that make soak runs, and the first one's seed.

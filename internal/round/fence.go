@@ -34,6 +34,8 @@ type fence struct {
 	proposal any
 	keep     any   // in ms, 0 for ever
 	token    int64 // set when the grant is decided, before anybody extends it
+	// Room for the arguments of the acquire.
+	firstArgs [3 + 2 + 5]any
 }
 
 // fences has the grant get a token, before its acquire is prepared.
@@ -59,7 +61,7 @@ func (g *Grant) Token() int64 {
 func (t *fence) acquire(g *Grant) call {
 	return call{
 		op: OpAcquire, reply: counts, script: script.AcquireFenced, value: g.value,
-		args: script.AcquireFenced.Args(t.keys[:], g.boxed, g.ttl, 1, t.proposal, t.keep),
+		args: script.AcquireFenced.Append(t.firstArgs[:0], t.keys[:], g.boxed, g.ttl, 1, t.proposal, t.keep),
 	}
 }
 

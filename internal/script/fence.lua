@@ -8,30 +8,43 @@ local exhausted = "TOKENLIMIT the fencing counter beside the resource has reache
 -- 0 for ever. With old set they stay as they are if there is one. Returns the
 -- number, or an error, and then nothing has changed.
 local function count(first, old, step, asked, keep)
-  local most, least = 0, limit
+  local call, n, least, text = redis.call, 0, limit, asked
   for i = first, #KEYS do
-    local text = redis.call("GET", KEYS[i]) or "0"
-    local n = string.match(text, "^%d+$") and (tonumber(text) or math.huge)
-    if not n then return redis.error_reply("ERR the fencing counter beside the resource is not a number") end
-    most, least = math.max(most, n), math.min(least, n)
+    local has = call("GET", KEYS[i])
+    local is = 0
+    if has then
+      local digits = string.match(has, "^%d+$")
+      if not digits then return redis.error_reply("ERR the fencing counter beside the resource is not a number") end
+      is = tonumber(digits) or math.huge
+    end
+    if is > n then n = is end
+    if is < least then least = is end
   end
-  if most > limit then return redis.error_reply(exhausted) end
-  if old and least > 0 and least == most then return most end
-  asked, step = tonumber(asked), tonumber(step)
-  if old and most > 0 then asked, step = most, 0 end
-  if step > 0 and asked > most + step then
-    -- One bad clock must not use up the numbers of everybody.
-    local now = redis.call("TIME")
-    if asked > (now[1] + 86400) * 1000000 + now[2] then asked = 0 end
-  end
-  local n = math.max(most + step, asked, 1)
   if n > limit then return redis.error_reply(exhausted) end
+  if old and n > 0 then
+    if least == n then return n end
+    text = nil
+  else
+    step, asked = n + step, tonumber(asked)
+    if asked > step and step > n then
+      -- One bad clock must not use up the numbers of everybody.
+      local now = call("TIME")
+      if asked > (now[1] + 86400) * 1000000 + now[2] then asked = 0 end
+    end
+    if asked > step then n = asked else n, text = step, nil end
+    if n < 1 then n, text = 1, nil end
+    if n > limit then return redis.error_reply(exhausted) end
+  end
+  text = text or string.format("%.0f", n)
+  local most = tonumber(keep)
   for i = first, #KEYS do
-    local left = redis.call("PTTL", KEYS[i])
-    if left == -1 or keep == "0" then
-      redis.call("SET", KEYS[i], string.format("%.0f", n))
+    local left = call("PTTL", KEYS[i])
+    if left == -1 or most == 0 then
+      call("SET", KEYS[i], text)
+    elseif left > most then
+      call("SET", KEYS[i], text, "PX", left)
     else
-      redis.call("SET", KEYS[i], string.format("%.0f", n), "PX", string.format("%.0f", math.max(left, tonumber(keep))))
+      call("SET", KEYS[i], text, "PX", keep)
     end
   end
   return n
