@@ -34,6 +34,7 @@ func (w *world) check() {
 	w.checkOverlaps()
 	w.checkOvertaking()
 	w.checkProgress()
+	w.checkTokens()
 }
 
 // quorum is a majority of all nodes. It is worked out here and not taken from

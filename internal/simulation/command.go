@@ -26,10 +26,11 @@ func (o op) String() string {
 	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release", tell: "tell"}[o]
 }
 
-// A scriptKind is what a script does, and whether it deals with the line too.
+// A scriptKind is what a script does, and what it deals with beside the resource:
+// the line, or the counter of tokens.
 type scriptKind struct {
-	op   op
-	gate bool
+	op           op
+	gate, fenced bool
 }
 
 // scripts finds a script's kind by its name and by its source.
@@ -37,7 +38,9 @@ var scripts = func() map[string]scriptKind {
 	all := make(map[string]scriptKind)
 	for s, k := range map[*script.Script]scriptKind{
 		script.Acquire: {op: acquire}, script.Extend: {op: extend}, script.Release: {op: release},
-		script.AcquireGate: {acquire, true}, script.ReleaseGate: {release, true},
+		script.AcquireGate: {op: acquire, gate: true}, script.ReleaseGate: {op: release, gate: true},
+		script.AcquireFenced: {op: acquire, fenced: true}, script.ExtendFenced: {op: extend, fenced: true},
+		script.AcquireGateFenced: {op: acquire, gate: true, fenced: true},
 	} {
 		args := s.Args(nil)
 		all[text(args[1])], all[text(s.Eval(args)[1])] = k, k
@@ -63,8 +66,10 @@ func newCommand(args []string) command {
 		return c
 	}
 	c.keys, c.value = args[3:3+n], args[3+n]
+	if c.gate || kind.fenced {
+		c.keys = c.keys[:1] // the others are the line's, and the counter
+	}
 	if c.gate {
-		c.keys = c.keys[:1] // the others are the line's
 		c.locker = args[3+n+lockerAt[c.op]]
 		c.tellsLine(args[3+n+lockerAt[c.op]+1])
 	}

@@ -18,6 +18,8 @@ type hold struct {
 	lock    *redlock.Lock
 	value   *value
 	ttl     time.Duration // that Until goes by
+	token   int64         // 0 without fencing
+	began   time.Time     // its attempt
 	start   time.Time     // Lock returned
 	settled time.Time     // from here on a late grant does not count any more
 
@@ -57,7 +59,8 @@ func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
 	ttl = ttl.Truncate(time.Millisecond)
 	until := lock.Until()
 	h := &hold{w: w, process: p, lock: lock, ttl: ttl, start: now, until: until}
-	h.settled = now.Add(grace(now.Sub(h.begun(until, ttl))))
+	h.token, h.began = lock.Token(), h.begun(until, ttl)
+	h.settled = now.Add(grace(now.Sub(h.began)))
 	ctx, _ := lock.Context(context.Background())
 	w.mu.Lock()
 	h.value = w.value(lock.Value(), lock.Resource())

@@ -50,6 +50,9 @@ var mutants = []mutant{
 	{"decision at half instead of a majority", []edit{
 		{"internal/quorum/quorum.go", "return nodes/2 + 1", "return (nodes + 1) / 2"},
 	}},
+	{"tokens without the clock", []edit{
+		{"fencing.go", "Proposal: min(max(now.Wall().UnixMicro(), 0), maxToken)", "Proposal: 0 * now.Wall().UnixMicro()"},
+	}},
 	{"no automatic extension", []edit{
 		{"autoextend.go", "return h.call.limit != 0 &&", "return false &&"},
 	}},

@@ -188,6 +188,7 @@ func (n *node) start(empty bool) {
 	}
 	if empty {
 		n.redis.FlushAll()
+		n.w.wipes++
 		for key := range n.here {
 			n.look(key, nil, ended{lost: true})
 		}

@@ -41,7 +41,11 @@ func newProcess(w *world) *process {
 		p.clients = append(p.clients, p.connect(l))
 	}
 	w.links = append(w.links, p.links...)
-	locker, err := redlock.New(p.clients)
+	var opts []redlock.Option
+	if p.id%2 == 1 { // the others lock beside them
+		opts = append(opts, redlock.WithFencing(redlock.Forever))
+	}
+	locker, err := redlock.New(p.clients, opts...)
 	if err != nil {
 		panic(err) // the simulator is wrong
 	}

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -101,7 +102,7 @@ func (w *world) applied(n *node, m *message, c *command, answer string) {
 		w.stats.Copies++
 	}
 	v := w.value(c.value, c.keys[0])
-	if c.op == extend && answer == ":1\r\n" {
+	if c.op == extend && c.ttl > 0 && strings.HasPrefix(answer, ":") && !strings.HasPrefix(answer, ":-") {
 		v.votes = append(v.votes, vote{n.id, time.Now()})
 	}
 	w.events = append(w.events, event{

@@ -47,7 +47,7 @@
 //   - (c) When all is quiet, no key is left that no reason is known for: a release
 //     that failed on the node, a copy of a command from a connection that the
 //     client had given up, or a lock that nobody unlocked and that ran out a moment
-//     ago. After the longest TTL no key is left at all.
+//     ago. After the longest TTL no key is left at all, but the counters of tokens.
 //   - (d) When the faults have healed, a waiter gets the lock within a bound, see
 //     bound, and a lock that is extended automatically is not lost.
 //   - (e) Nothing leaks: no node call stays open, Shutdown returns nil, and no
@@ -59,6 +59,8 @@
 //     asks gets the lock, but that passes a waiter a few times only. Nobody waits for
 //     long for a resource that nobody has. The callers of one process get their turn
 //     in the order of their calls, whatever goes wrong.
+//   - (g) Every second process has fencing tokens: none is issued twice, and that of
+//     a later grant is larger.
 //
 // # What is not
 //
@@ -130,6 +132,7 @@ type Stats struct {
 	Line LineStats
 
 	Excused    int     // locks that a loss of data had left on less than a majority
+	Tokens     int     // pairs of grants whose tokens were compared
 	LeftBehind int     // keys that outlived their lock, all of them explained
 	Waits      int     // for a lock after everything was healed
 	WaitShare  float64 // the longest of them, as a share of its bound
@@ -154,6 +157,7 @@ func (s *Stats) Add(t *Stats) {
 	s.Failed += t.Failed
 	s.Line.add(&t.Line)
 	s.Excused += t.Excused
+	s.Tokens += t.Tokens
 	s.LeftBehind += t.LeftBehind
 	s.Waits += t.Waits
 	s.WaitShare = max(s.WaitShare, t.WaitShare)
@@ -168,6 +172,7 @@ func (s *Stats) String() string {
 %d requests applied after the client had closed the connection; %d calls failed
 %v
 %d locks excused for a loss of data; %d keys left behind, all explained
+%d pairs of fencing tokens compared
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
 		s.Locks, s.Extensions, s.Commands, s.Messages,
@@ -175,6 +180,6 @@ func (s *Stats) String() string {
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
 		&s.Line,
-		s.Excused, s.LeftBehind,
+		s.Excused, s.LeftBehind, s.Tokens,
 		s.Waits, 100*s.WaitShare)
 }
