@@ -16,6 +16,9 @@ import (
 // that writes:
 //
 //	UPDATE accounts SET balance = $1, fence = $2 WHERE id = $3 AND fence <= $2
+//
+// Where what is written depends on what was read, admit the token before the
+// read: else an earlier holder can still write between the two.
 type Fence struct {
 	_ noCopy
 
