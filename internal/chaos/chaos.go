@@ -1,12 +1,15 @@
 // Package chaos has lockers contend for locks on real servers while the
 // servers freeze, die and restart and the network between them fails, and
-// checks that no two of them ever hold the same lock.
+// checks that no two of them ever hold the same lock, and that fencing tokens grow.
 //
 // It is for tests only. Eight lockers stand for eight processes: each has
 // go-redis clients, connections and proxies of its own, and shares nothing with
 // the others but the servers. That they run in one process gives the checker
 // one clock. The servers write every command to disk before they answer, so
 // that none forgets.
+//
+// Six of them lock with fencing tokens, whose counters begin apart and far ahead of the
+// clock for one of the resources.
 //
 // At any time every process has a majority of nodes to which nothing happens,
 // but for one now and then that is cut off from all of them.
@@ -30,6 +33,7 @@ const (
 	minTTL   = 150 * time.Millisecond
 	maxTTL   = 3 * time.Second
 	maxFault = 6 * time.Second
+	keep     = time.Hour // of the fencing counters
 
 	// drought is how long a resource may go without a grant in addition to the
 	// longest fault: until keys that nobody could remove have run out and
@@ -89,6 +93,8 @@ func (f *figures) judge(t *testing.T) {
 	}
 	assert.Len(t, f.byResource, len(resources), "resources that were locked")
 	assert.NotEmpty(t, f.faults)
+	assert.Positive(t, f.ahead)
+	assert.Greater(t, f.tokens, f.ahead)
 	assert.Less(t, f.longestWait, f.longestFault+drought, "a resource was not granted for so long")
 }
 

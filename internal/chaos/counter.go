@@ -23,6 +23,7 @@ import (
 type counter struct {
 	resource string
 	figures  *figures
+	tokens   *tokens
 
 	mu     sync.Mutex
 	value  int
@@ -36,6 +37,7 @@ type counter struct {
 type lease interface {
 	Valid() bool
 	Until() time.Time
+	Token() int64
 }
 
 // A section is the time from a grant to the end of its context or to its
@@ -61,7 +63,7 @@ type interval struct {
 }
 
 func newCounter(resource string, f *figures) *counter {
-	return &counter{resource: resource, figures: f, open: make(map[*section]struct{})}
+	return &counter{resource: resource, figures: f, tokens: newTokens(resource, f), open: make(map[*section]struct{})}
 }
 
 // enter begins a section of a process that has just been granted a lock. It
@@ -81,6 +83,7 @@ func (c *counter) enter(ctx context.Context, k lease, process int, use string) *
 				c.resource, s.who, s.from.Sub(other.from), other.who, time.Until(other.lease.Until()))
 		}
 	}
+	c.tokens.entered(k.Token(), s.who)
 	c.open[s], c.owner = struct{}{}, s
 	c.figures.entered(c.resource, use)
 	s.unwatch = context.AfterFunc(ctx, s.leave)

@@ -19,6 +19,7 @@ type fakeLease time.Time
 
 func (l fakeLease) Valid() bool      { return time.Now().Before(l.Until()) }
 func (l fakeLease) Until() time.Time { return time.Time(l) }
+func (l fakeLease) Token() int64     { return 0 }
 
 // aSecond returns a lease for one second from now.
 func aSecond() fakeLease { return fakeLease(time.Now().Add(time.Second)) }

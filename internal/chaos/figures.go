@@ -22,6 +22,7 @@ const (
 	lostUpdate  = "lost updates"
 	lateContext = "contexts that outlived their lock"
 	earlyLoss   = "locks lost before their time"
+	badToken    = "tokens that did not grow"
 )
 
 // Figures are what a run has seen. They are safe for concurrent use until it is
@@ -42,6 +43,8 @@ type figures struct {
 	errors     map[string]int
 	nodeErrors map[string]int
 	losses     int
+	tokens     int
+	ahead      int // of them, those that no clock has proposed
 	limits     int
 	latest     time.Duration // end of a context after its validity
 
@@ -88,6 +91,22 @@ func (f *figures) entered(resource, use string) {
 	defer f.mu.Unlock()
 	f.byResource[resource]++
 	f.byUse[use]++
+}
+
+// issued counts the tokens, and those that no clock has proposed.
+func (f *figures) issued(token int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tokens++
+	if token > time.Now().UnixMicro() {
+		f.ahead++
+	}
+}
+
+func (f *figures) countTokens() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tokens
 }
 
 func (f *figures) injected(kind string, lasted time.Duration) {
@@ -185,7 +204,8 @@ func (f *figures) String() string {
 	row("sections entered", "%d: %s", total(f.byResource), list(f.byResource))
 	row("by use", "%s", list(f.byUse))
 	row("increments", "%d", f.increments)
-	for _, kind := range []string{overlap, lostUpdate, lateContext, earlyLoss} {
+	row("fencing tokens issued", "%d, %d of them ahead of the clocks", f.tokens, f.ahead)
+	for _, kind := range []string{overlap, lostUpdate, lateContext, earlyLoss, badToken} {
 		row(kind, "%d", f.wrong[kind])
 	}
 	row("faults injected", "%d: %s", total(f.faults), list(f.faults))

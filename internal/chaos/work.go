@@ -78,8 +78,10 @@ func autoExtended(ctx context.Context, w *worker, name string) error {
 
 func (w *worker) with(ctx context.Context, name string, ttl, work time.Duration, opts ...redlock.LockOption) error {
 	var lock *redlock.Lock
+	asked := time.Now()
 	return w.locker.With(ctx, w.counter.resource, ttl, func(ctx context.Context, k *redlock.Lock) error {
 		lock = k
+		w.granted(asked, lock, name)
 		if s := w.counter.enter(ctx, lock, w.id, name); s != nil {
 			defer s.leave()
 			w.increment(ctx, s, work)
@@ -93,8 +95,10 @@ func tried(ctx context.Context, w *worker, name string) error {
 	var lock *redlock.Lock
 	err := error(nil)
 	for range 5 {
+		asked := time.Now()
 		lock, err = w.locker.TryLock(ctx, w.counter.resource, w.ttl())
 		if err == nil {
+			w.granted(asked, lock, name)
 			break
 		}
 		w.pause(ctx, w.between(0, 50*time.Millisecond))
@@ -115,10 +119,12 @@ func tried(ctx context.Context, w *worker, name string) error {
 // byHand extends its lock between pieces of work, sometimes to a TTL that the
 // next piece outlasts.
 func byHand(ctx context.Context, w *worker, name string) error {
+	asked := time.Now()
 	lock, err := w.locker.Lock(ctx, w.counter.resource, w.ttl(), w.patience()...)
 	if err != nil {
 		return err
 	}
+	w.granted(asked, lock, name)
 	held, cancel := lock.Context(ctx)
 	defer cancel()
 	if s := w.counter.enter(held, lock, w.id, name); s != nil {
@@ -157,10 +163,12 @@ func cancelled(ctx context.Context, w *worker, name string) error {
 
 // leftToRunOut works until its context ends by itself, and never unlocks.
 func leftToRunOut(ctx context.Context, w *worker, name string) error {
+	asked := time.Now()
 	lock, err := w.locker.Lock(ctx, w.counter.resource, w.between(minTTL/2, 2*minTTL), w.patience()...)
 	if err != nil {
 		return err
 	}
+	w.granted(asked, lock, name)
 	held, cancel := lock.Context(ctx)
 	defer cancel()
 	if s := w.counter.enter(held, lock, w.id, name); s != nil {
@@ -179,6 +187,11 @@ func (w *worker) increment(ctx context.Context, s *section, long time.Duration) 
 			return
 		}
 	}
+}
+
+// granted notes the token of a lock that was asked for then.
+func (w *worker) granted(asked time.Time, lock *redlock.Lock, name string) {
+	w.counter.tokens.granted(asked, lock.Token(), who(w.id, name))
 }
 
 // released notes the result of a release: that the lock was lost is news that

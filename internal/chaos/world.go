@@ -47,8 +47,13 @@ func newWorld(t *testing.T, f *figures) *world {
 		w.direct = append(w.direct, s.Client(t))
 	}
 	for i := range processes {
-		w.processes = append(w.processes, newProcess(t, i, w.servers, f))
+		var opts []redlock.Option
+		if i%4 != 0 { // the others lock beside them
+			opts = append(opts, redlock.WithFencing(keep))
+		}
+		w.processes = append(w.processes, newProcess(t, i, w.servers, f, opts...))
 	}
+	spread(t, w.direct, resources[0])
 	for _, resource := range resources {
 		w.counters = append(w.counters, newCounter(resource, f))
 	}
@@ -58,7 +63,7 @@ func newWorld(t *testing.T, f *figures) *world {
 // newProcess returns a process: every second one has the client options that
 // the README recommends instead of go-redis' defaults, two of four an eager
 // retry schedule instead of the default one.
-func newProcess(t *testing.T, i int, servers []*redistest.Server, f *figures) *process {
+func newProcess(t *testing.T, i int, servers []*redistest.Server, f *figures, opts ...redlock.Option) *process {
 	t.Helper()
 	p := &process{id: i}
 	clients := make([]*redis.Client, len(servers))
@@ -72,7 +77,7 @@ func newProcess(t *testing.T, i int, servers []*redistest.Server, f *figures) *p
 			}
 		})
 	}
-	opts := []redlock.Option{redlock.WithNodeErrorHandler(f.nodeFailed)}
+	opts = append(opts, redlock.WithNodeErrorHandler(f.nodeFailed))
 	if i%4 >= 2 {
 		opts = append(opts, redlock.WithRetry(redlock.Forever, 25*time.Millisecond))
 	}
@@ -160,16 +165,18 @@ func (w *world) awaitEmpty(t *testing.T) {
 const lineTTL = 10 * time.Second
 
 // keys returns how many keys all servers hold together, and of those that keep a line
-// apart. KEYS passes over those that have expired and are not deleted yet.
+// apart, but for the counters of tokens. KEYS passes over those that have expired and are not deleted yet.
 func (w *world) keys(t *testing.T) (locks, lines int) {
 	t.Helper()
 	for _, c := range w.direct {
 		keys, err := c.Keys(t.Context(), "*").Result()
 		require.NoError(t, err)
 		for _, key := range keys {
-			if strings.HasSuffix(key, ":redlock:line") {
+			switch {
+			case strings.HasSuffix(key, counterOf("")[2:]):
+			case strings.HasSuffix(key, ":redlock:line"):
 				lines++
-			} else {
+			default:
 				locks++
 			}
 		}
