@@ -80,7 +80,7 @@ func TestCountersThatAreLostAreNoticed(t *testing.T) {
 		for f.countTokens() < 10 && ctx.Err() == nil {
 			<-tick.C
 		}
-		direct.Del(t.Context(), counterOf("k"))
+		direct.Del(ctx, counterOf("k"))
 	})
 	wg.Wait()
 	w.shutdown(t)
