@@ -27,6 +27,10 @@ func speedCases() []benchCase {
 			oneRun,
 		},
 		{
+			"speed-fencing", "Speed: 1 caller, without and with a fencing token", 250 * time.Millisecond, 25,
+			fencingRun,
+		},
+		{
 			"speed-callers", "Speed: 64 and 512 callers, each with a resource of its own", time.Second, 7,
 			callersRun,
 		},
@@ -112,6 +116,29 @@ func oneRun(t *testing.T, r *run) {
 		}
 		libraries = append(libraries, library.Bare())
 		subjects, end := g.steadySubjects(r, strconv.Itoa(nodes), 0, nodes, 1, libraries, func(all load.Report, row *report.Row) {
+			row.Add(colEach, perTurn(all))
+			noteLock(row, all)
+		})
+		r.interleave(t, subjects)
+		end(t)
+	}
+}
+
+// fencingRun has one caller lock and unlock, without and with tokens.
+func fencingRun(t *testing.T, r *run) {
+	t.Helper()
+	g := newRig(t, r, 5)
+	plain, fenced := library.Redlock(), library.RedlockFenced()
+	r.result.Setup = "Nodes"
+	r.result.Columns = []report.Column{
+		{Name: colEach, Unit: "s"},
+		{Name: "time beside no token", Over: colEach, Base: plain.Name},
+		{Name: colLockP50, Unit: "s"},
+		{Name: "p50 beside no token", Over: colLockP50, Base: plain.Name},
+	}
+	r.note("Both take one round trip for Lock and one for Unlock, which is the same command in both.")
+	for _, nodes := range []int{1, 3, 5} {
+		subjects, end := g.steadySubjects(r, strconv.Itoa(nodes), 0, nodes, 1, []library.Library{plain, fenced}, func(all load.Report, row *report.Row) {
 			row.Add(colEach, perTurn(all))
 			noteLock(row, all)
 		})

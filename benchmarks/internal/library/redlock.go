@@ -60,6 +60,13 @@ func withoutWaitingLine() []redlock.Option {
 	return []redlock.Option{redlock.WithoutWaitingLine()}
 }
 
+// RedlockFenced is this library with fencing tokens.
+func RedlockFenced() Library {
+	l := Redlock(redlock.WithFencing(24 * time.Hour))
+	l.Name, l.Settings = Ours+", fenced", l.Settings+", WithFencing(24h)"
+	return l
+}
+
 type redlockLocker struct {
 	locker  *redlock.Locker
 	clients []*redis.Client
