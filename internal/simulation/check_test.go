@@ -158,3 +158,74 @@ func TestTheCheckersLetANodeLoseALockAfterItsVote(t *testing.T) {
 	assert.Empty(t, extension(3.6))
 	assert.Equal(t, []string{"a2"}, extension(3.4))
 }
+
+// grant has a lock be granted with a token, by an attempt that began a second before.
+func (s *scene) grant(name string, start, end float64, token int64) *hold {
+	h := s.lock(name, start, end)
+	s.onAll(h, start-1, end)
+	h.began, h.token = s.at(start-1), token
+	return h
+}
+
+func TestTheCheckersFindATokenThatDoesNotGrow(t *testing.T) {
+	tokens := func(first, second int64) []string {
+		return stage(t, func(s *scene) {
+			s.grant("1", 1, 5, first)
+			s.grant("2", 6.5, 9, second)
+		})
+	}
+	assert.Empty(t, tokens(7, 8))
+	assert.Empty(t, tokens(7, 0), "it has none")
+	assert.Equal(t, []string{"f"}, tokens(7, 7))
+	assert.Equal(t, []string{"f"}, tokens(7, 6))
+}
+
+func TestTheCheckersExcuseATokenThatDoesNotGrowOnlyWhereACounterWasLostAndNoClockStandsIn(t *testing.T) {
+	tokens := func(lost float64, apart time.Duration) []string {
+		return stage(t, func(s *scene) {
+			s.profile.apart = apart
+			s.wipes = append(s.wipes, s.at(lost))
+			s.grant("1", 1, 5, 7)
+			s.grant("2", 6.5, 9, 6)
+		})
+	}
+	assert.Empty(t, tokens(3, 5*sec))
+	assert.Empty(t, tokens(6.4, 5*sec), "while the second one asked")
+	assert.Equal(t, []string{"f"}, tokens(3, 4*sec), "the clocks differ by less than the time between the two")
+	assert.Equal(t, []string{"f"}, tokens(9, 5*sec), "lost after both")
+	assert.Equal(t, []string{"f"}, tokens(-1, 5*sec), "lost before both")
+}
+
+func TestTheCheckersLetACounterExpireThatWasNotUsed(t *testing.T) {
+	tokens := func(keep time.Duration, extended bool) []string {
+		return stage(t, func(s *scene) {
+			s.profile.keep, s.profile.apart = keep, time.Minute
+			h := s.grant("1", 1, 5, 7)
+			if extended {
+				s.extend(h, 3, 0, 1)
+			}
+			s.grant("2", 6.5, 9, 6)
+		})
+	}
+	assert.Empty(t, tokens(6*sec, false))
+	assert.Equal(t, []string{"f"}, tokens(6*sec, true))
+	assert.Equal(t, []string{"f"}, tokens(7*sec, false))
+	assert.Equal(t, []string{"f"}, tokens(-1, false))
+}
+
+func TestTheCheckersFindACounterThatLastsForAnotherTime(t *testing.T) {
+	counter := func(keep, left time.Duration) []string {
+		return stage(t, func(s *scene) {
+			n := s.nodes[0]
+			s.profile.keep = keep
+			assert.NoError(t, n.redis.Set("{r}:redlock:token", "7"))
+			n.redis.SetTTL("{r}:redlock:token", left)
+			s.checkCounter(n, "{r}:redlock:token")
+		})
+	}
+	assert.Empty(t, counter(10*sec, 10*sec))
+	assert.Empty(t, counter(-1, 0))
+	assert.Equal(t, []string{"f"}, counter(10*sec, 11*sec))
+	assert.Equal(t, []string{"f"}, counter(10*sec, 0))
+	assert.Equal(t, []string{"f"}, counter(-1, 10*sec))
+}

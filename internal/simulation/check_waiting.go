@@ -9,6 +9,9 @@ import (
 	"github.com/b0401464/redlock"
 )
 
+// waiterTTL is that of the locks that are waited for after everything was healed.
+const waiterTTL = 5 * sec
+
 // await checks (d): everything is healed, and a waiter gets each lock within
 // the bound.
 func (w *world) await(r *rand.Rand) {
@@ -31,15 +34,14 @@ func (w *world) await(r *rand.Rand) {
 
 // wait waits for a lock, and keeps it for a while.
 func (w *world) wait(p *process, resource string, keep time.Duration) {
-	const ttl = 5 * sec
-	w.asks(ttl, 0)
+	w.asks(waiterTTL, 0)
 	w.mu.Lock()
 	pause := w.longest / 25
 	bound := w.bound(pause)
 	w.mu.Unlock()
 	begin := time.Now()
 	ctx, over := p.comes(context.Background(), resource, true)
-	lock, err := p.locker.Lock(ctx, resource, ttl, redlock.WithAutoExtend(redlock.Forever),
+	lock, err := p.locker.Lock(ctx, resource, waiterTTL, redlock.WithAutoExtend(redlock.Forever),
 		redlock.WithRetry(redlock.Forever, pause), redlock.WithJitter(0), redlock.WithMaxWait(2*bound))
 	waited := time.Since(begin)
 	over()
@@ -52,7 +54,7 @@ func (w *world) wait(p *process, resource string, keep time.Duration) {
 	}
 	w.mu.Unlock()
 	if err == nil {
-		w.keep(p.hold(lock, ttl), keep)
+		w.keep(p.hold(lock, waiterTTL), keep)
 	}
 }
 

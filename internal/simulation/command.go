@@ -73,6 +73,7 @@ func newCommand(args []string) command {
 		c.locker = args[3+n+lockerAt[c.op]]
 		c.tellsLine(args[3+n+lockerAt[c.op]+1])
 	}
+	c.proposes = kind.op == acquire && kind.fenced && (kind.gate || args[5+n] == "1")
 	if len(args) > 4+n {
 		ms, _ := strconv.Atoi(args[4+n])
 		c.ttl = time.Duration(ms) * time.Millisecond
@@ -90,6 +91,19 @@ func (c *command) tellsLine(arg string) {
 	}
 }
 
+// propose has a command of a process whose wall clock is off propose what it would.
+// In the bubble there is one clock, and what the library does with differences of
+// its own clock is the same for one that is off.
+func (c *command) propose(off time.Duration) {
+	if !c.proposes {
+		return
+	}
+	i := len(c.args) - 2 // before how long to keep the counter
+	if n, err := strconv.ParseInt(c.args[i], 10, 64); err == nil {
+		c.args[i] = strconv.FormatInt(max(n+off.Microseconds(), 0), 10)
+	}
+}
+
 // A command is one of a request.
 type command struct {
 	op    op
@@ -102,6 +116,8 @@ type command struct {
 	locker string // by its name in the line; empty unless gate
 	keeps  bool   // it goes back into the line
 	leaves bool   // it leaves the line
+	// proposes says that a token is asked for, by the clock.
+	proposes bool
 }
 
 // parse returns the whole commands in b and what follows them. The client

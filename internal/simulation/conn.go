@@ -61,6 +61,9 @@ func (c *conn) Write(b []byte) (int, error) {
 	c.partial = append(c.partial, b...)
 	commands, rest := parse(c.partial)
 	c.partial = rest
+	for i := range commands {
+		commands[i].propose(c.link.process.wall)
+	}
 	if len(commands) > 0 {
 		c.request(commands)
 	}

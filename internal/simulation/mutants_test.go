@@ -28,7 +28,7 @@ type edit struct{ file, old, new string }
 
 var mutants = []mutant{
 	{"drift and elapsed time ignored", []edit{
-		{"request.go", "lease: lease{start: start, ttl: r.ttl, drift: r.drift}", "lease: lease{start: r.locker.clock.Now(), ttl: r.ttl}"},
+		{"request.go", "h.lease, h.since = lease{start: start, ttl: r.ttl, drift: r.drift}, start", "h.lease, h.since = lease{start: r.locker.clock.Now(), ttl: r.ttl}, start"},
 	}},
 	{"release without comparing the value", []edit{
 		{"internal/script/release.lua", "elseif value == ARGV[1] then", "elseif value then"},
@@ -52,6 +52,18 @@ var mutants = []mutant{
 	}},
 	{"tokens without the clock", []edit{
 		{"fencing.go", "Proposal: min(max(now.Wall().UnixMicro(), 0), maxToken)", "Proposal: 0 * now.Wall().UnixMicro()"},
+	}},
+	{"tokens that are not written back", []edit{
+		{"internal/round/fence.go", "c.there >= a.fleet.Quorum() {", "c.there >= 1 {"},
+	}},
+	{"counters that are not renewed", []edit{
+		{"internal/script/fence.lua", "elseif left > most then", "elseif left > 0 then"},
+	}},
+	{"counters that stay for ever", []edit{
+		{"internal/script/fence.lua", "if left == -1 or most == 0 then", "if true then"},
+	}},
+	{"counters that go by the proposal alone", []edit{
+		{"internal/script/fence.lua", "if asked > step then n = asked else n, text = step, nil end", "n = asked"},
 	}},
 	{"no automatic extension", []edit{
 		{"autoextend.go", "return h.call.limit != 0 &&", "return false &&"},

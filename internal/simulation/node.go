@@ -188,7 +188,7 @@ func (n *node) start(empty bool) {
 	}
 	if empty {
 		n.redis.FlushAll()
-		n.w.wipes++
+		n.w.wipes = append(n.w.wipes, time.Now())
 		for key := range n.here {
 			n.look(key, nil, ended{lost: true})
 		}

@@ -19,6 +19,7 @@ type process struct {
 	locker  *redlock.Locker
 	clients []*redis.Client
 	links   []*link
+	wall    time.Duration   // how far its wall clock is off
 	hasty   bool            // its clients have the options that the README recommends
 	under   int             // node calls under way
 	life    context.Context //nolint:containedctx // ends when it is killed
@@ -35,6 +36,7 @@ func newProcess(w *world) *process {
 	p.life, p.end = context.WithCancel(context.Background())
 	random := w.random("process", p.id)
 	p.hasty = chance(random, w.profile.hasty)
+	p.wall = evenly(random, 0, w.profile.apart) - w.profile.apart/2
 	for _, n := range w.nodes {
 		l := newLink(p, n)
 		p.links = append(p.links, l)
@@ -42,8 +44,8 @@ func newProcess(w *world) *process {
 	}
 	w.links = append(w.links, p.links...)
 	var opts []redlock.Option
-	if p.id%2 == 1 { // the others lock beside them
-		opts = append(opts, redlock.WithFencing(redlock.Forever))
+	if p.id%2 == 1 || w.profile.fenced { // the others lock beside them
+		opts = append(opts, redlock.WithFencing(w.profile.keep))
 	}
 	locker, err := redlock.New(p.clients, opts...)
 	if err != nil {
@@ -51,7 +53,7 @@ func newProcess(w *world) *process {
 	}
 	p.locker = locker
 	w.everybody = append(w.everybody, p)
-	w.log("process %d begins, recommended client options: %t", p.id, p.hasty)
+	w.log("process %d begins, recommended client options: %t, its wall clock is off by %v", p.id, p.hasty, p.wall)
 	return p
 }
 

@@ -3,6 +3,8 @@ package simulation
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/b0401464/redlock"
 )
 
 // A profile is what the histories of some seeds have in common: how many nodes
@@ -23,6 +25,9 @@ type profile struct {
 	far    time.Duration    // links differ by up to this
 	hasty  float64          // share of processes with the recommended client options
 	skewed bool             // the nodes' clocks run at different rates
+	apart  time.Duration    // by which the processes' wall clocks differ at most
+	fenced bool             // all processes take tokens, not only every second one
+	keep   time.Duration    // of the counters of tokens
 	fair   weather          // in and after an episode
 	foul   weather          // during one
 	faults int              // an episode
@@ -48,6 +53,14 @@ func pickProfile(r, line *rand.Rand) profile {
 		p = lines[r.IntN(len(lines))](r)
 	}
 	p.skewed = chance(r, 0.4)
+	if chance(r, 0.5) {
+		p.apart = between(r, ms, 12*time.Hour)
+	}
+	p.fenced = chance(r, 0.5)
+	p.keep = redlock.Forever
+	if chance(r, 0.5) {
+		p.keep = 2 * max(p.lasting[1], waiterTTL) // the least that the longest lock allows
+	}
 	return p
 }
 

@@ -59,14 +59,17 @@
 //     asks gets the lock, but that passes a waiter a few times only. Nobody waits for
 //     long for a resource that nobody has. The callers of one process get their turn
 //     in the order of their calls, whatever goes wrong.
-//   - (g) Every second process has fencing tokens: none is issued twice, and that of
-//     a later grant is larger.
+//   - (g) Every second process has fencing tokens, or all have: none is issued twice, and that of
+//     a later grant is larger. Where a node has lost a counter since, with its data or
+//     because it was not used for long, that is so if the wall clocks of the
+//     processes, which are up to half a day apart, differ by less than the time
+//     between the two. Counters last as long as they are to, and no longer.
 //
 // # What is not
 //
 // A process that is paused between a look at its lock and what it does next; a
 // section counts until its context has ended only. Clocks of processes that
-// jump or differ. Sentinel, Cluster, errors that a server answers.
+// jump; where they differ, it is by what they propose for tokens. Sentinel, Cluster, errors that a server answers.
 //
 // A seed governs everything but the order of goroutines that run at the same
 // instant, and the pauses that the library and go-redis draw from sources of
@@ -133,6 +136,7 @@ type Stats struct {
 
 	Excused    int     // locks that a loss of data had left on less than a majority
 	Tokens     int     // pairs of grants whose tokens were compared
+	Clocked    int     // of them, after a counter may have been lost, for which the clocks stand in
 	LeftBehind int     // keys that outlived their lock, all of them explained
 	Waits      int     // for a lock after everything was healed
 	WaitShare  float64 // the longest of them, as a share of its bound
@@ -158,6 +162,7 @@ func (s *Stats) Add(t *Stats) {
 	s.Line.add(&t.Line)
 	s.Excused += t.Excused
 	s.Tokens += t.Tokens
+	s.Clocked += t.Clocked
 	s.LeftBehind += t.LeftBehind
 	s.Waits += t.Waits
 	s.WaitShare = max(s.WaitShare, t.WaitShare)
@@ -172,7 +177,7 @@ func (s *Stats) String() string {
 %d requests applied after the client had closed the connection; %d calls failed
 %v
 %d locks excused for a loss of data; %d keys left behind, all explained
-%d pairs of fencing tokens compared
+%d pairs of fencing tokens compared, for %d of them the clocks stand in
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
 		s.Locks, s.Extensions, s.Commands, s.Messages,
@@ -180,6 +185,6 @@ func (s *Stats) String() string {
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
 		&s.Line,
-		s.Excused, s.LeftBehind, s.Tokens,
+		s.Excused, s.LeftBehind, s.Tokens, s.Clocked,
 		s.Waits, 100*s.WaitShare)
 }

@@ -27,7 +27,7 @@ type world struct {
 	weather  weather
 	raging   bool // an episode is on
 	links    []*link
-	wipes    int // how often a node has lost its data
+	wipes    []time.Time // when nodes have lost their data
 	values   map[string]*value
 	holds    []*hold
 	waiters  []*waiter // in the order of their calls
