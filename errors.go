@@ -48,8 +48,9 @@ var (
 	// waiting then had tried is undone.
 	ErrShutdown = errors.New("redlock: locker is shut down")
 
-	// ErrTokenLimit reports a node whose fencing counter has reached 2^53 − 1, the
-	// last one; see [WithFencing].
+	// ErrTokenLimit reports that fencing counters have reached 2^53 − 1, the last
+	// token: of one node if a [NodeError] matches it, of so many that the resource
+	// cannot be locked with [WithFencing] any more if [ErrNoQuorum] stands beside it.
 	ErrTokenLimit = errors.New("redlock: no fencing tokens left")
 
 	// ErrStaleToken reports, by [Fence.Admit], that a later holder has been there.
@@ -196,7 +197,7 @@ func (e *LockError) Unwrap() []error {
 
 // ErrorType returns a short constant name of the error for telemetry, one of
 // "canceled", "deadline_exceeded", "lock_lost", "hold_limit", "unlocked",
-// "shutdown", "contended", "no_quorum" and "_OTHER".
+// "shutdown", "contended", "token_limit", "no_quorum" and "_OTHER".
 func (e *LockError) ErrorType() string {
 	switch {
 	case e == nil:
@@ -207,7 +208,7 @@ func (e *LockError) ErrorType() string {
 		return "canceled"
 	}
 	for _, t := range errorTypes {
-		if e.Is(t.kind) {
+		if e.Is(t.kind) { // not errors.Is: those of the nodes are theirs
 			return t.name
 		}
 	}
@@ -223,6 +224,7 @@ var errorTypes = []struct {
 	{ErrUnlocked, "unlocked"},
 	{ErrShutdown, "shutdown"},
 	{ErrContended, "contended"},
+	{ErrTokenLimit, "token_limit"},
 	{ErrNoQuorum, "no_quorum"},
 }
 

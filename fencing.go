@@ -64,6 +64,14 @@ func (k *Lock) Token() int64 {
 	return k.hold.grant.Token()
 }
 
+// token returns the token of what was acquired; 0 if there is none.
+func (r *request) token() int64 {
+	if r.hold.grant == nil {
+		return 0
+	}
+	return r.hold.grant.Token()
+}
+
 // fencing returns what an attempt that begins now asks for.
 func (r *request) fencing(now clock.Time) round.Fencing {
 	return round.Fencing{Keep: r.call.keep, Proposal: min(max(now.Wall().UnixMicro(), 0), maxToken)}

@@ -411,7 +411,12 @@ func TestTheLastTokenIsSaidToBeTheLast(t *testing.T) {
 		require.NoError(t, k.Unlock(t.Context()))
 		_, err = l.Lock(t.Context(), "k", fenceTTL)
 		require.ErrorIs(t, err, redlock.ErrNotAcquired)
+		require.ErrorIs(t, err, redlock.ErrNoQuorum)
 		require.ErrorIs(t, err, redlock.ErrTokenLimit)
+		failed, ok := errors.AsType[*redlock.LockError](err)
+		require.True(t, ok)
+		require.Equal(t, "token_limit", failed.ErrorType())
+		require.ErrorContains(t, err, `redlock: lock "k": no fencing tokens left: 0 of 2 required nodes agreed`)
 		node, ok := errors.AsType[*redlock.NodeError](err)
 		require.True(t, ok)
 		require.Equal(t, "TOKENLIMIT", node.ErrorType())
@@ -424,6 +429,49 @@ func TestTheLastTokenIsSaidToBeTheLast(t *testing.T) {
 		require.NoError(t, err)
 		require.NotErrorIs(t, &redlock.NodeError{Err: errors.New("TOKEN")}, redlock.ErrTokenLimit)
 		require.NotErrorIs(t, &redlock.NodeError{}, redlock.ErrTokenLimit)
+	})
+}
+
+func TestAMinorityWithoutTokensIsNotTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		nodes[0].setCounter(t, 1<<53-1)
+		l := newLocker(t, nodes, redlock.WithFencing(fenceKeep), redlock.WithRetry(0, 0))
+		k, err := l.Lock(t.Context(), "k", fenceTTL)
+		require.NoError(t, err, "the others have tokens")
+		require.NoError(t, k.Unlock(t.Context()))
+		nodes[1].stop()
+		_, err = l.Lock(t.Context(), "k", fenceTTL)
+		failed, ok := errors.AsType[*redlock.LockError](err)
+		require.True(t, ok)
+		require.Equal(t, "no_quorum", failed.ErrorType())
+		require.ErrorIs(t, err, redlock.ErrTokenLimit, "on one node")
+	})
+}
+
+func TestTheSpanOfALockHasItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		r := newRecorder()
+		l := newLocker(t, nodes, redlock.WithFencing(fenceKeep), redlock.WithRetry(0, 0), r.option())
+		k, err := l.Lock(t.Context(), "k", fenceTTL)
+		require.NoError(t, err)
+		_, err = l.Lock(t.Context(), "k", fenceTTL)
+		require.ErrorIs(t, err, redlock.ErrContended)
+		require.NoError(t, k.Unlock(t.Context()))
+		plain, err := l.Lock(t.Context(), "k", fenceTTL, redlock.WithoutFencing())
+		require.NoError(t, err)
+		require.NoError(t, plain.Unlock(t.Context()))
+		var tokens []any
+		for _, s := range r.take() {
+			token := attributes(s)["redlock.token"]
+			if s.Name() != "redlock.lock" {
+				require.Nil(t, token, s.Name())
+				continue
+			}
+			tokens = append(tokens, token)
+		}
+		require.Equal(t, []any{k.Token(), nil, nil}, tokens)
 	})
 }
 

@@ -124,7 +124,7 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 		case l.stopped():
 			return nil, r.fail(ErrShutdown, nil)
 		case !again:
-			return nil, r.fail(ErrNotAcquired, nil, r.kind())
+			return nil, r.fail(ErrNotAcquired, nil, r.kinds()...)
 		}
 		r.countWaiting(ctx)
 		if err := r.rest(ctx); err != nil {
@@ -201,7 +201,7 @@ func (r *request) interrupted(ctx context.Context) error {
 	if r.last.Outcome == quorum.Undecided {
 		return r.fail(ErrNotAcquired, ended(ctx))
 	}
-	return r.fail(ErrNotAcquired, ended(ctx), r.kind())
+	return r.fail(ErrNotAcquired, ended(ctx), r.kinds()...)
 }
 
 // expected reports whether err is a refusal that a caller with one attempt
@@ -211,11 +211,21 @@ func (r *request) expected(err error) bool {
 	return ok && (r.once || r.call.retries == 0) && e.cause == nil && e.Is(ErrContended)
 }
 
-func (r *request) kind() error {
-	if r.last.Outcome == quorum.Unavailable {
-		return ErrNoQuorum
+// kinds returns what the last finished attempt failed of.
+func (r *request) kinds() []error {
+	if r.last.Outcome != quorum.Unavailable {
+		return []error{ErrContended}
 	}
-	return ErrContended
+	full := 0
+	for _, f := range r.last.Failures {
+		if round.IsTokenLimit(f.Err) {
+			full++
+		}
+	}
+	if full > quorum.Spare(r.locker.fleet.Size()) {
+		return []error{ErrTokenLimit, ErrNoQuorum}
+	}
+	return []error{ErrNoQuorum}
 }
 
 func (r *request) fail(kind, cause error, more ...error) error {

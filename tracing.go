@@ -40,6 +40,7 @@ const (
 	keyOutcome       = attribute.Key("redlock.outcome")
 	keyQuorum        = attribute.Key("redlock.quorum")
 	keyValidity      = attribute.Key("redlock.validity")
+	keyToken         = attribute.Key("redlock.token")
 	keyAttemptCount  = attribute.Key("redlock.attempt.count")
 	keyAttemptNumber = attribute.Key("redlock.attempt.number")
 	keyNodeCount     = attribute.Key("redlock.node.count")
@@ -236,6 +237,9 @@ func (t *telemetry) endLock(ctx context.Context, span trace.Span, r *request, er
 			keyQuorum.Int(r.locker.fleet.Quorum()),
 			keyAttemptCount.Int(r.attempts),
 		)
+		if token := r.token(); err == nil && token != 0 {
+			span.SetAttributes(keyToken.Int64(token))
+		}
 	}
 	finish(span, result, err, expected)
 	t.record(ctx, t.lockDuration, time.Since(r.began), r.attrs, result, err, expected)
