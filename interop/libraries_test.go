@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -28,9 +29,10 @@ type goLock interface {
 }
 
 var goLibraries = map[string]func(addrs []string) (goLibrary, error){
-	"redlock": openRedlock,
-	"redsync": openRedsync,
-	"lawless": func([]string) (goLibrary, error) { return lawless{}, nil },
+	ours.name:   openRedlock,
+	fenced.name: openFenced,
+	"redsync":   openRedsync,
+	"lawless":   func([]string) (goLibrary, error) { return lawless{}, nil },
 }
 
 func connect(addrs []string) []*redis.Client {
@@ -49,6 +51,30 @@ func openRedlock(addrs []string) (goLibrary, error) {
 	// A machine that stands still for a moment is no node that fails.
 	l, err := redlock.New(connect(addrs), redlock.WithNodeTimeout(patience))
 	return ourLocker{l}, err
+}
+
+// A fencedLocker checks that its tokens grow. Those of others come between them.
+type fencedLocker struct {
+	ourLocker
+	last *int64
+}
+
+func openFenced(addrs []string) (goLibrary, error) {
+	l, err := redlock.New(connect(addrs), redlock.WithNodeTimeout(patience), redlock.WithFencing(time.Hour))
+	return fencedLocker{ourLocker{l}, new(int64)}, err
+}
+
+func (l fencedLocker) lock(ctx context.Context, key string, ttl, delay time.Duration) (goLock, error) {
+	got, err := l.ourLocker.lock(ctx, key, ttl, delay)
+	if err != nil {
+		return nil, err
+	}
+	ours, _ := got.(ourLock)
+	if token := ours.lock.Token(); token <= *l.last {
+		return nil, fmt.Errorf("token %d after %d", token, *l.last)
+	}
+	*l.last = ours.lock.Token()
+	return got, nil
 }
 
 func (l ourLocker) lock(ctx context.Context, key string, ttl, delay time.Duration) (goLock, error) {

@@ -32,6 +32,7 @@ type library struct {
 
 var (
 	ours       = library{name: "redlock"}
+	fenced     = library{name: "redlock, fenced"}
 	neighbours = []library{
 		{name: "bull-redlock", node: true},
 		{name: "redlock4", node: true},
