@@ -115,6 +115,64 @@ func TestTheClockCoversACounterThatARealNodeHasLost(t *testing.T) {
 	drain(t, l)
 }
 
+func TestAnAutomaticExtensionRenewsTheCounterOnRealServers(t *testing.T) {
+	t.Parallel()
+	const short, keep = time.Second, time.Hour
+	rig := newRealRig(t, 3)
+	l := rig.locker(t)
+	var token int64
+	require.NoError(t, l.With(t.Context(), "k", short, func(_ context.Context, k *redlock.Lock) error {
+		token = k.Token()
+		require.Positive(t, token)
+		for _, c := range rig.direct {
+			require.NoError(t, c.PExpire(t.Context(), tokenKey, keep/2).Err())
+		}
+		require.True(t, poll(realPatience, func() bool {
+			renewed := 0
+			for node, c := range rig.direct {
+				if left := c.PTTL(t.Context(), tokenKey).Val(); rig.counter(t, node) == token && left > keep*9/10 && left <= keep {
+					renewed++
+				}
+			}
+			return renewed == len(rig.direct)
+		}))
+		require.Equal(t, token, k.Token())
+		return nil
+	}, nil, redlock.WithFencing(keep), redlock.WithAutoExtend(redlock.Forever)))
+	drainCalls(t, l)
+	plain, err := l.Lock(t.Context(), "k", realTTL)
+	require.NoError(t, err)
+	require.Zero(t, plain.Token())
+	_, err = l.TryLock(t.Context(), "k", realTTL, redlock.WithFencing(keep))
+	require.ErrorIs(t, err, redlock.ErrContended)
+	require.NoError(t, plain.Unlock(t.Context()))
+	later, err := l.Lock(t.Context(), "k", realTTL, redlock.WithFencing(keep))
+	require.NoError(t, err)
+	require.Greater(t, later.Token(), token)
+	require.NoError(t, later.Unlock(t.Context()))
+	drain(t, l)
+}
+
+func TestTheLastTokenOfRealServersIsSaidToBeTheLast(t *testing.T) {
+	t.Parallel()
+	rig := newRealRig(t, 3)
+	l := rig.locker(t, redlock.WithFencing(fenceKeep), redlock.WithRetry(0, 0))
+	const last = 1<<53 - 1
+	for _, c := range rig.direct {
+		require.NoError(t, c.Set(t.Context(), tokenKey, last-1, 0).Err())
+	}
+	lock, err := l.Lock(t.Context(), "k", realTTL)
+	require.NoError(t, err)
+	require.Equal(t, int64(last), lock.Token())
+	require.NoError(t, lock.Extend(t.Context(), realTTL))
+	require.NoError(t, lock.Unlock(t.Context()))
+	drainCalls(t, l)
+	_, err = l.Lock(t.Context(), "k", realTTL)
+	require.ErrorIs(t, err, redlock.ErrTokenLimit)
+	require.ErrorIs(t, err, redlock.ErrNoQuorum)
+	drain(t, l)
+}
+
 func TestFencingNeedsTwoPermissionsMore(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
