@@ -105,8 +105,16 @@ func TestALockThatIsPutBackOnANodeBringsItsCounter(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		nodes[0].FlushAll()
+		seen := 0
+		nodes[0].onSend(func() {
+			if nodes[0].Exists("k") { // before the extension that comes after it
+				assert.Equal(t, k.Token(), nodes[0].counter(t))
+				seen++
+			}
+		})
 		require.NoError(t, k.Extend(t.Context(), fenceTTL))
 		synctest.Wait()
+		require.Positive(t, seen)
 		require.True(t, nodes[0].Exists("k"))
 		require.Equal(t, k.Token(), nodes[0].counter(t))
 		require.Equal(t, fenceKeep, nodes[0].TTL(tokenKey))
