@@ -2,7 +2,6 @@ package redlock_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,33 +17,24 @@ func TestWithHandsItsFunctionALockWithAToken(t *testing.T) {
 		nodes := newNodes(t, 3)
 		l := newLocker(t, nodes)
 		var fence redlock.Fence
-		with := func(fn func(*redlock.Lock) error, opts ...redlock.LockOption) error {
+		last := int64(0)
+		with := func(end func() error) error {
 			return l.With(t.Context(), "k", fenceTTL, func(_ context.Context, k *redlock.Lock) error {
-				return errors.Join(fence.Admit(k.Token()), fn(k))
-			}, func(err error) { assert.NoError(t, err) }, opts...)
+				require.NoError(t, fence.Admit(k.Token()))
+				require.Greater(t, k.Token(), last)
+				last = k.Token()
+				return end()
+			}, func(err error) { assert.NoError(t, err) }, redlock.WithFencing(fenceKeep))
 		}
-		fenced, last := redlock.WithFencing(fenceKeep), int64(0)
-		grows := func(k *redlock.Lock) error {
-			require.Greater(t, k.Token(), last)
-			last = k.Token()
-			return nil
+		for _, want := range []error{nil, errBody, nil} {
+			require.ErrorIs(t, with(func() error { return want }), want)
 		}
-		require.NoError(t, with(grows, fenced))
-		require.ErrorIs(t, with(func(k *redlock.Lock) error {
-			_ = grows(k)
-			return errBody
-		}, fenced), errBody)
-		require.PanicsWithValue(t, "boom", func() {
-			_ = with(func(k *redlock.Lock) error {
-				_ = grows(k)
-				panic("boom")
-			}, fenced)
-		})
-		require.NoError(t, with(grows, fenced))
-		require.ErrorIs(t, with(func(k *redlock.Lock) error {
-			require.Zero(t, k.Token())
+		require.PanicsWithValue(t, "boom", func() { _ = with(func() error { panic("boom") }) })
+		require.NoError(t, with(func() error { return nil }))
+		require.NoError(t, l.With(t.Context(), "k", fenceTTL, func(_ context.Context, k *redlock.Lock) error {
+			require.ErrorIs(t, fence.Admit(k.Token()), redlock.ErrInvalidArgument, "a lock without a token")
 			return nil
-		}), redlock.ErrInvalidArgument, "the fence admits nobody without a token")
+		}, nil))
 	})
 }
 
@@ -57,9 +47,9 @@ func TestAHolderThatWakesUpTooLateIsTurnedAway(t *testing.T) {
 		err := paused.With(t.Context(), "k", fenceTTL, func(_ context.Context, k *redlock.Lock) error {
 			require.NoError(t, fence.Admit(k.Token()))
 			time.Sleep(fenceTTL + time.Second)
-			require.NoError(t, next.With(t.Context(), "k", fenceTTL, func(_ context.Context, k *redlock.Lock) error {
-				return fence.Admit(k.Token())
-			}, nil))
+			other, err := next.Lock(t.Context(), "k", fenceTTL) //nolint:contextcheck // the section's is over
+			require.NoError(t, err)
+			require.NoError(t, fence.Admit(other.Token()))
 			return fence.Admit(k.Token())
 		}, nil)
 		require.ErrorIs(t, err, redlock.ErrLockLost)

@@ -120,25 +120,24 @@ func TestAnAutomaticExtensionRenewsTheCounterOnRealServers(t *testing.T) {
 	const short, keep = time.Second, time.Hour
 	rig := newRealRig(t, 3)
 	l := rig.locker(t)
-	var token int64
-	require.NoError(t, l.With(t.Context(), "k", short, func(_ context.Context, k *redlock.Lock) error {
-		token = k.Token()
-		require.Positive(t, token)
-		for _, c := range rig.direct {
-			require.NoError(t, c.PExpire(t.Context(), tokenKey, keep/2).Err())
-		}
-		require.True(t, poll(realPatience, func() bool {
-			renewed := 0
-			for node, c := range rig.direct {
-				if left := c.PTTL(t.Context(), tokenKey).Val(); rig.counter(t, node) == token && left > keep*9/10 && left <= keep {
-					renewed++
-				}
+	k, err := l.Lock(t.Context(), "k", short, redlock.WithFencing(keep), redlock.WithAutoExtend(redlock.Forever))
+	require.NoError(t, err)
+	token := k.Token()
+	require.Positive(t, token)
+	for _, c := range rig.direct {
+		require.NoError(t, c.PExpire(t.Context(), tokenKey, keep/2).Err())
+	}
+	require.True(t, poll(realPatience, func() bool {
+		renewed := 0
+		for node, c := range rig.direct {
+			if left := c.PTTL(t.Context(), tokenKey).Val(); rig.counter(t, node) == token && left > keep*9/10 && left <= keep {
+				renewed++
 			}
-			return renewed == len(rig.direct)
-		}))
-		require.Equal(t, token, k.Token())
-		return nil
-	}, nil, redlock.WithFencing(keep), redlock.WithAutoExtend(redlock.Forever)))
+		}
+		return renewed == len(rig.direct)
+	}))
+	require.Equal(t, token, k.Token())
+	require.NoError(t, k.Unlock(t.Context()))
 	drainCalls(t, l)
 	plain, err := l.Lock(t.Context(), "k", realTTL)
 	require.NoError(t, err)
