@@ -51,6 +51,7 @@ var (
 	// ErrTokenLimit reports that fencing counters have reached 2^53 − 1, the last
 	// token: of one node if a [NodeError] matches it, of so many that the resource
 	// cannot be locked with [WithFencing] any more if [ErrNoQuorum] stands beside it.
+	// That ends a call at once: waiting does not help.
 	ErrTokenLimit = errors.New("redlock: no fencing tokens left")
 
 	// ErrStaleToken reports, by [Fence.Admit], that a later holder has been there.

@@ -16,12 +16,13 @@ const maxToken = 1<<53 - 1
 // on every write and turns away a holder that has been overtaken, as [Fence] does
 // for a resource within one process. Without that a token is of no use.
 //
-// For two grants of one resource the token of the later one is larger, and no
-// token is issued twice, whatever clocks, pauses and expiries do, as long as the
-// nodes keep their counters. Where a node loses one, because it restarts without
-// its data, evicts it, or it has expired, the clock of the client that is granted
-// the lock next covers that if the clocks of the clients differ by less than the
-// time since the last grant or extension.
+// No token is issued twice, and a lock that is asked for after another one of the
+// resource was granted has the larger token, whatever clocks, pauses and expiries
+// do, as long as the nodes keep their counters. Where a node loses one, because it
+// restarts without its data, evicts it, or it has expired, the clock of the client
+// that is granted the lock next covers that if the clocks of the clients, then and
+// at the earlier grants, differ by less than the time from the last grant or
+// extension to the beginning of the attempt that is granted next.
 //
 // The counters are keys beside the resource. Each expires keep after its last use,
 // so that many resources used once do not fill the nodes, or never with [Forever];

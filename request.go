@@ -180,7 +180,7 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	if cut := res.TimedOut && left < timeout; !cut || r.last.Outcome == quorum.Undecided {
 		r.last = res
 	}
-	return nil, r.next(elapsed, res)
+	return nil, !r.exhausted() && r.next(elapsed, res)
 }
 
 // undoing returns what the release of a failed attempt does with the line. One
@@ -216,16 +216,22 @@ func (r *request) kinds() []error {
 	if r.last.Outcome != quorum.Unavailable {
 		return []error{ErrContended}
 	}
+	if r.exhausted() {
+		return []error{ErrTokenLimit, ErrNoQuorum}
+	}
+	return []error{ErrNoQuorum}
+}
+
+// exhausted reports whether so many nodes have no tokens left that there is no use in
+// waiting.
+func (r *request) exhausted() bool {
 	full := 0
 	for _, f := range r.last.Failures {
 		if round.IsTokenLimit(f.Err) {
 			full++
 		}
 	}
-	if full > quorum.Spare(r.locker.fleet.Size()) {
-		return []error{ErrTokenLimit, ErrNoQuorum}
-	}
-	return []error{ErrNoQuorum}
+	return full > quorum.Spare(r.locker.fleet.Size())
 }
 
 func (r *request) fail(kind, cause error, more ...error) error {

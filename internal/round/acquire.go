@@ -36,7 +36,9 @@ func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Du
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
 	if outcome == quorum.Acquired && g.fence != nil {
-		outcome = a.agree(ctx)
+		if outcome = a.agree(ctx); outcome != quorum.Acquired {
+			a.tally.Granted = a.counters().there // no others have agreed to the token
+		}
 	}
 	if outcome != quorum.Acquired {
 		a.spare()

@@ -8,7 +8,7 @@ local exhausted = "TOKENLIMIT the fencing counter beside the resource has reache
 -- 0 for ever. With old set they stay as they are if there is one. Returns the
 -- number, or an error, and then nothing has changed.
 local function count(first, old, step, asked, keep)
-  local call, n, least, text = redis.call, 0, limit, asked
+  local call, n, least, text, had = redis.call, 0, limit, asked, {}
   for i = first, #KEYS do
     local has = call("GET", KEYS[i])
     local is = 0
@@ -17,6 +17,7 @@ local function count(first, old, step, asked, keep)
       if not digits then return redis.error_reply("ERR the fencing counter beside the resource is not a number") end
       is = tonumber(digits) or math.huge
     end
+    had[i] = is
     if is > n then n = is end
     if is < least then least = is end
   end
@@ -39,7 +40,10 @@ local function count(first, old, step, asked, keep)
   local most = tonumber(keep)
   for i = first, #KEYS do
     local left = call("PTTL", KEYS[i])
-    if left == -1 or most == 0 then
+    if had[i] == n and (left == -1 or most > 0) then
+      -- What needs no memory goes on where there is none: an extension has to.
+      if left ~= -1 and left < most then call("PEXPIRE", KEYS[i], keep) end
+    elseif left == -1 or most == 0 then
       call("SET", KEYS[i], text)
     elseif left > most then
       call("SET", KEYS[i], text, "PX", left)
