@@ -176,8 +176,8 @@ func TestTheCheckersFindATokenThatDoesNotGrow(t *testing.T) {
 	}
 	assert.Empty(t, tokens(7, 8))
 	assert.Empty(t, tokens(7, 0), "it has none")
-	assert.Equal(t, []string{"f"}, tokens(7, 7))
-	assert.Equal(t, []string{"f"}, tokens(7, 6))
+	assert.Equal(t, []string{"g"}, tokens(7, 7))
+	assert.Equal(t, []string{"g"}, tokens(7, 6))
 }
 
 func TestTheCheckersExcuseATokenThatDoesNotGrowOnlyWhereACounterWasLostAndNoClockStandsIn(t *testing.T) {
@@ -191,9 +191,9 @@ func TestTheCheckersExcuseATokenThatDoesNotGrowOnlyWhereACounterWasLostAndNoCloc
 	}
 	assert.Empty(t, tokens(3, 5*sec))
 	assert.Empty(t, tokens(6.4, 5*sec), "while the second one asked")
-	assert.Equal(t, []string{"f"}, tokens(3, 4*sec), "the clocks differ by less than the time between the two")
-	assert.Equal(t, []string{"f"}, tokens(9, 5*sec), "lost after both")
-	assert.Equal(t, []string{"f"}, tokens(-1, 5*sec), "lost before both")
+	assert.Equal(t, []string{"g"}, tokens(3, 4*sec), "the clocks differ by less than the time between the two")
+	assert.Equal(t, []string{"g"}, tokens(9, 5*sec), "lost after both")
+	assert.Equal(t, []string{"g"}, tokens(-1, 5*sec), "lost before both")
 }
 
 func TestTheCheckersLetACounterExpireThatWasNotUsed(t *testing.T) {
@@ -208,9 +208,9 @@ func TestTheCheckersLetACounterExpireThatWasNotUsed(t *testing.T) {
 		})
 	}
 	assert.Empty(t, tokens(6*sec, false))
-	assert.Equal(t, []string{"f"}, tokens(6*sec, true))
-	assert.Equal(t, []string{"f"}, tokens(7*sec, false))
-	assert.Equal(t, []string{"f"}, tokens(-1, false))
+	assert.Equal(t, []string{"g"}, tokens(6*sec, true))
+	assert.Equal(t, []string{"g"}, tokens(7*sec, false))
+	assert.Equal(t, []string{"g"}, tokens(-1, false))
 }
 
 func TestTheCheckersFindACounterThatLastsForAnotherTime(t *testing.T) {
@@ -225,7 +225,7 @@ func TestTheCheckersFindACounterThatLastsForAnotherTime(t *testing.T) {
 	}
 	assert.Empty(t, counter(10*sec, 10*sec))
 	assert.Empty(t, counter(-1, 0))
-	assert.Equal(t, []string{"f"}, counter(10*sec, 11*sec))
-	assert.Equal(t, []string{"f"}, counter(10*sec, 0))
-	assert.Equal(t, []string{"f"}, counter(-1, 10*sec))
+	assert.Equal(t, []string{"g"}, counter(10*sec, 11*sec))
+	assert.Equal(t, []string{"g"}, counter(10*sec, 0))
+	assert.Equal(t, []string{"g"}, counter(-1, 10*sec))
 }
