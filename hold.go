@@ -132,7 +132,7 @@ func (h *hold) expire(ctx context.Context) {
 			h.cleared = true
 			h.mu.Unlock()
 			h.grant.Release(ctx, h.timeout(), round.Pop)
-		} else if gate, stands := h.grant.InLine(); stands && !h.locker.lines.Wanted(h.resource) {
+		} else if gate, stands := h.grant.Depart(); stands {
 			h.locker.fleet.LeaveLine(ctx, h.resource, newValue(), gate, h.timeout())
 		}
 	})

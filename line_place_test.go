@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
 )
 
 // A Locker whose attempts are decided before the gate has answered has still come
@@ -48,6 +50,33 @@ func TestAWaiterKeepsItsPlaceWhetherOrNotTheGateAnswersFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The gate knows Lockers, not calls: the place may be another caller's by then.
+func TestALateUnlockOfALockThatRanOutDoesNotTakeThePlaceOfItsLocker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l, other := newLocker(t, nodes), newLocker(t, nodes)
+		k := lock(t, other)
+		_, err := l.TryLock(t.Context(), "a", ttl) // l knows that it is contended
+		require.ErrorIs(t, err, redlock.ErrContended)
+		require.NoError(t, k.Unlock(t.Context()))
+		late, err := l.Lock(t.Context(), "a", time.Second, inTurn)
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		var order turnLog
+		all.Go(func() { order.turn(t, other, 0, 5*time.Second) })
+		time.Sleep(100 * time.Millisecond)
+		all.Go(func() { order.turn(t, l, 1, time.Millisecond) })
+		time.Sleep(2 * time.Second) // late has run out, and the other one has it
+		require.Equal(t, 1, waiting(t, nodes))
+		require.Equal(t, []int{0}, order.who)
+		require.ErrorIs(t, late.Unlock(t.Context()), redlock.ErrLockLost)
+		synctest.Wait()
+		assert.Equal(t, 1, waiting(t, nodes))
+		all.Wait()
+		requireNoLine(t, nodes)
+	})
 }
 
 // places returns when each Locker in the line for "a" came.

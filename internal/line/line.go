@@ -300,14 +300,6 @@ func (t *Table) Len() int {
 	return len(t.lines)
 }
 
-// Wanted reports whether somebody waits for a resource.
-func (t *Table) Wanted(resource string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.lines[resource]
-	return l != nil && l.head != nil
-}
-
 // Call tells the head of a resource's line that a node has called this process. It
 // reports false if nobody waits for the resource.
 func (t *Table) Call(resource string) bool {

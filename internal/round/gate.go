@@ -317,13 +317,18 @@ func (g *Grant) leave(m Mode) {
 	}
 }
 
-// InLine reports whether the Locker may still stand in the line of a node for what it
-// has been granted, until the release.
-func (g *Grant) InLine() (node int, stands bool) {
-	if gt := g.gate; gt != nil && gt.came != "" && !gt.left {
-		return gt.node, true
+// Depart returns the node in whose line the Locker may still stand for what it has been
+// granted. It is to be taken out by [Fleet.LeaveLine] now: a release that comes later
+// leaves the line alone, as the Locker may have another place in it by then.
+func (g *Grant) Depart() (node int, stands bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gt := g.gate
+	if gt == nil || gt.came == "" || gt.left || gt.last.args != nil {
+		return NoGate, false
 	}
-	return NoGate, false
+	gt.left = true
+	return gt.node, true
 }
 
 // parted passes on what the gate has said to the release.
