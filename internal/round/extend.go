@@ -19,6 +19,7 @@ type Extension struct {
 	ttl     time.Duration
 	timeout time.Duration
 	start   clock.Time
+	number  int    // among the rounds of its grant, from 1
 	after   int    // successes before it
 	fresh   []bool // by node: it was known to have the value, and did not count
 
@@ -44,7 +45,8 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 		g.mu.Unlock()
 		return x, Result{Outcome: quorum.Released}
 	}
-	x.after, x.live, x.gone = g.successes, true, g.gone()
+	g.rounds++
+	x.number, x.after, x.live, x.gone = g.rounds, g.successes, true, g.gone()
 	tally := quorum.Extend{Nodes: n, Gone: x.gone}
 	places := g.train.Take(lane.Follow, l.Timeout, func(node int) bool { return !g.nodes[node].gone })
 	for i := range x.fresh {
@@ -122,7 +124,9 @@ func (x *Extension) note(ctx context.Context, node int, v vote) {
 func (x *Extension) agree(node int, n *grantNode) (fresh bool) {
 	switch {
 	case x.after == x.grant.successes:
-		n.mine = true
+		if n.since == 0 || x.number < n.since {
+			n.since = x.number
+		}
 		if n.agreed == nil || n.agreed.end().Before(x.end()) {
 			n.agreed = x
 		}
@@ -213,7 +217,9 @@ func (g *Grant) Verdict(ttl time.Duration) (quorum.Outcome, *Extension) {
 }
 
 // Commit takes note that a round was a success: nodes that have the value by what
-// they said count from now on.
+// they said count from now on. That is not so for what they said to a later round
+// only, which may have begun before late votes made this one a success: a node may
+// have been given the value when one that had voted for it had lost it already.
 func (x *Extension) Commit() {
 	g := x.grant
 	g.mu.Lock()
@@ -222,10 +228,14 @@ func (x *Extension) Commit() {
 	g.successes++
 	for i := range g.nodes {
 		n := &g.nodes[i]
-		if n.mine {
+		switch {
+		case n.since == 0:
+		case n.held, n.since <= x.number:
 			n.held, n.fresh = true, false
+		default:
+			n.fresh = true
 		}
-		n.mine, n.agreed = false, nil
+		n.since, n.agreed = 0, nil
 		n.gone = false // is asked again, as it may be given the value
 	}
 }

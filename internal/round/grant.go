@@ -31,11 +31,11 @@ type Grant struct {
 	firstArgs [3 + 1 + 2]any
 	lastArgs  [3 + 1 + 1]any
 
-	mu      sync.Mutex
-	nodes   []grantNode
-	release release
-	// successes is how many extensions have succeeded.
-	successes int
+	mu        sync.Mutex
+	nodes     []grantNode
+	release   release
+	rounds    int           // of extensions
+	successes int           // of those
 	arming    *Extension    // the last one after which empty nodes get the value again
 	told      chan struct{} // nil until somebody wants to know
 	holder    Holder
@@ -54,9 +54,9 @@ type grantNode struct {
 	// fresh says that the node has answered that it has the value, too late to
 	// count.
 	fresh bool
-	// mine says that the node has had the value in a round since the last
-	// success, and agreed is the one of them that it keeps it longest for.
-	mine   bool
+	// since is the first round since the last success in which the node has had
+	// the value, or 0, and agreed the one of them that it keeps it longest for.
+	since  int
 	agreed *Extension
 	// gone says that the node has not got the value, and was not given it again;
 	// empty, that nothing was there and it is to be.
