@@ -6,6 +6,11 @@
 // goroutines that fill them: goroutines do not run in the order in which they
 // are started, and a release that overtook its acquire would leave a key
 // behind.
+//
+// A command for several resources has one place on a node, which stands in the
+// lanes of all of them and is due when it is the first in each. As it has been
+// put into all of them at once, any two commands meet in the same order in every
+// lane that they share: none waits for one that waits for it.
 package lane
 
 import (
@@ -27,11 +32,12 @@ type Table struct {
 	idle  chan struct{} // closed when open falls to 0, if somebody waits for that
 }
 
-// A row is the lanes of one resource: the last place of each. It exists while
-// a place in it is open.
+// A row is the lanes of one resource: the end of each. It exists while a place in
+// it is open.
 type row struct {
-	tails []*Place
-	open  int
+	resource string
+	tails    []*link
+	open     int
 }
 
 // maxSpareRows bounds the rows kept for reuse.
@@ -107,12 +113,12 @@ const (
 	Release
 )
 
-// A Train is the sequence of commands that deal with one value of a resource:
-// the acquire, extensions, the release.
+// A Train is the sequence of commands that deal with one value of a resource, or
+// of several: the acquire, extensions, the release.
 type Train struct {
-	table    *Table
-	resource string
-	cars     []car
+	table     *Table
+	resources []string
+	cars      []car
 }
 
 // A car is what a train has on one node.
@@ -121,9 +127,10 @@ type car struct {
 	sent bool   // something was sent
 }
 
-// NewTrain returns a train that has sent nothing.
-func (t *Table) NewTrain(resource string) Train {
-	return Train{table: t, resource: resource, cars: make([]car, len(t.nodes))}
+// NewTrain returns a train that has sent nothing. It keeps the list of resources, of
+// which no two may be the same.
+func (t *Table) NewTrain(resources ...string) Train {
+	return Train{table: t, resources: resources, cars: make([]car, len(t.nodes))}
 }
 
 // Take takes a place for a command on every node for which want reports true
@@ -188,16 +195,9 @@ func (c *car) drop(now time.Time) {
 	}
 }
 
-// enqueue puts p at the end of its lane.
+// enqueue puts p at the end of its lanes.
 func (tr *Train) enqueue(p *Place, now time.Time) {
 	t, n := tr.table, &tr.table.nodes[p.node]
-	r := t.rows[tr.resource]
-	if r == nil {
-		r = t.newRow()
-		t.rows[tr.resource] = r
-	}
-	p.row = r
-	r.open++
 	t.open++
 	n.open++
 	n.owe(now)
@@ -205,27 +205,76 @@ func (tr *Train) enqueue(p *Place, now time.Time) {
 		n.further++
 	}
 	tr.cars[p.node].last = p
-	if tail := r.tails[p.node]; tail != nil {
-		p.prev, tail.next = tail, p
+	p.taken = true
+	if more := len(tr.resources) - 1; more > 0 {
+		p.more = make([]link, more)
+	}
+	for i, resource := range tr.resources {
+		t.join(p.link(i), p, resource)
+	}
+	if p.behind > 0 {
 		p.state = waiting
 		p.ready = make(chan struct{})
 	} else {
 		p.run()
 	}
-	r.tails[p.node] = p
 }
 
-func (t *Table) newRow() *row {
+// join puts k, a link of p, at the end of the lane of a resource.
+func (t *Table) join(k *link, p *Place, resource string) {
+	r := t.rows[resource]
+	if r == nil {
+		r = t.newRow(resource)
+		t.rows[resource] = r
+	}
+	r.open++
+	k.place, k.row = p, r
+	if tail := r.tails[p.node]; tail != nil {
+		k.prev, tail.next = tail, k
+		p.behind++
+	}
+	r.tails[p.node] = k
+}
+
+// leave takes a place's link out of its lane. It returns the place that is due by
+// that, if any.
+func (t *Table) leave(k *link) (due *Place) {
+	r, node, prev, next := k.row, k.place.node, k.prev, k.next
+	*k = link{}
+	if prev != nil {
+		prev.next = next
+	}
+	if next != nil {
+		next.prev = prev
+	} else {
+		r.tails[node] = prev
+	}
+	if prev == nil && next != nil {
+		if next.place.behind--; next.place.behind == 0 {
+			due = next.place
+		}
+	}
+	if r.open--; r.open == 0 {
+		delete(t.rows, r.resource)
+		if len(t.spare) < maxSpareRows {
+			t.spare = append(t.spare, r)
+		}
+	}
+	return due
+}
+
+// Resources returns what the train is about. The list is not to be changed.
+func (tr *Train) Resources() []string { return tr.resources }
+
+func (t *Table) newRow(resource string) *row {
 	if n := len(t.spare); n > 0 {
 		r := t.spare[n-1]
 		t.spare = t.spare[:n-1]
+		r.resource = resource
 		return r
 	}
-	return &row{tails: make([]*Place, len(t.nodes))}
+	return &row{resource: resource, tails: make([]*link, len(t.nodes))}
 }
-
-// Resource returns what the train is about.
-func (tr *Train) Resource() string { return tr.resource }
 
 // Undone notes that all the train has sent to a node so far has done nothing there,
 // for certain: it need not be released.

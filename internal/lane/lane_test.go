@@ -311,9 +311,10 @@ func TestManyResourcesLeaveNoMemoryBehind(t *testing.T) {
 
 func TestRowsAreReused(t *testing.T) {
 	table := lane.NewTable(3)
+	resources := []string{"r"}
 	// A train's cars and the places it takes are new, the rest is not.
 	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
-		tr := table.NewTrain("r")
+		tr := table.NewTrain(resources...)
 		places := tr.Take(lane.Acquire, timeout, nil)
 		for node := range places {
 			places[node].Done(true)

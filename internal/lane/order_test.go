@@ -83,11 +83,11 @@ type journal struct {
 }
 
 type command struct {
-	train    int64
-	kind     lane.Kind
-	dropped  bool
-	node     int
-	resource int
+	train     int64
+	kind      lane.Kind
+	dropped   bool
+	node      int
+	resources []int
 }
 
 func newHistory() *history { return &history{table: lane.NewTable(historyNodes)} }
@@ -124,16 +124,15 @@ type caller struct {
 type train struct {
 	lane.Train
 
-	id       int64
-	resource int
+	id        int64
+	resources []int
 }
 
 func (c *caller) run(rounds int) {
 	for done := 0; done < rounds; {
 		for range 1 + c.random.IntN(16) {
 			if len(c.live) == 0 || c.random.IntN(3) == 0 {
-				r := c.random.IntN(historyResources)
-				tr := &train{c.history.table.NewTrain(fmt.Sprint("resource", r)), c.history.trains.Add(1), r}
+				tr := c.train()
 				c.live = append(c.live, tr)
 				c.give(tr, lane.Acquire)
 			} else if i := c.random.IntN(len(c.live)); c.random.IntN(2) == 0 {
@@ -153,6 +152,16 @@ func (c *caller) run(rounds int) {
 	c.wg.Wait()
 }
 
+// train returns a train for one or several resources, in any order.
+func (c *caller) train() *train {
+	resources := c.random.Perm(historyResources)[:1+c.random.IntN(historyResources)]
+	names := make([]string, len(resources))
+	for i, r := range resources {
+		names[i] = fmt.Sprint("resource", r)
+	}
+	return &train{c.history.table.NewTrain(names...), c.history.trains.Add(1), resources}
+}
+
 // give takes the places of a round and notes their order, in one step.
 func (c *caller) give(tr *train, kind lane.Kind) {
 	h := c.history
@@ -165,16 +174,20 @@ func (c *caller) give(tr *train, kind lane.Kind) {
 			h.refused[p.Reason()].Add(1)
 			continue
 		}
-		cmd := &command{train: tr.id, kind: kind, node: node, resource: tr.resource}
-		j := &h.lanes[tr.resource*historyNodes+node]
-		j.taken = append(j.taken, cmd)
+		cmd := &command{train: tr.id, kind: kind, node: node, resources: tr.resources}
+		for _, r := range tr.resources {
+			j := h.lane(r, node)
+			j.taken = append(j.taken, cmd)
+		}
 		pause := c.random.IntN(3)
-		c.queue = append(c.queue, func() { j.arrive(p, cmd, pause) })
+		c.queue = append(c.queue, func() { h.arrive(p, cmd, pause) })
 	}
 }
 
+func (h *history) lane(resource, node int) *journal { return &h.lanes[resource*historyNodes+node] }
+
 // arrive waits for the command's turn and has it.
-func (j *journal) arrive(p *lane.Place, cmd *command, pause int) {
+func (h *history) arrive(p *lane.Place, cmd *command, pause int) {
 	for range pause {
 		runtime.Gosched()
 	}
@@ -182,7 +195,10 @@ func (j *journal) arrive(p *lane.Place, cmd *command, pause int) {
 		cmd.dropped = true
 		return
 	}
-	j.arrived = append(j.arrived, cmd)
+	for _, r := range cmd.resources {
+		j := h.lane(r, cmd.node)
+		j.arrived = append(j.arrived, cmd)
+	}
 	if cmd.node == 0 {
 		for range 3 * pause {
 			runtime.Gosched()

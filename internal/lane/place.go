@@ -19,23 +19,39 @@ const (
 	done
 )
 
-// A Place is a command's turn in its lane.
+// A Place is a command's turn in its lanes.
 type Place struct {
 	train     *Train
-	row       *row
-	prev      *Place
-	next      *Place
+	first     link          // in the lane of the first resource
+	more      []link        // in those of the others; nil once it has left
+	behind    int           // lanes in which another place is before it
 	ready     chan struct{} // nil if the place never had to wait
 	timeout   time.Duration
 	silentFor time.Duration
 	node      int
 	state     State
+	taken     bool // there is, or was, a place
 	unit      bool // counts towards Limit
+}
+
+// A link is where a place stands in one lane.
+type link struct {
+	place      *Place
+	row        *row
+	prev, next *link
+}
+
+// link returns what p has in the lane of the i-th resource.
+func (p *Place) link(i int) *link {
+	if i == 0 {
+		return &p.first
+	}
+	return &p.more[i-1]
 }
 
 // Taken reports whether there is a place: whoever holds it calls Wait, and
 // Done if Wait returns true. Meant for the caller of Take, before any Wait.
-func (p *Place) Taken() bool { return p.train != nil && p.row != nil }
+func (p *Place) Taken() bool { return p.taken }
 
 // Reason returns why there is no place; meaningless if there is one.
 func (p *Place) Reason() State { return p.state }
@@ -47,7 +63,7 @@ func (p *Place) SilentFor() time.Duration { return p.silentFor }
 // Timeout returns the node timeout of the command's round.
 func (p *Place) Timeout() time.Duration { return p.timeout }
 
-// Wait blocks until all earlier commands of the lane are done. It reports
+// Wait blocks until all earlier commands of its lanes are done. It reports
 // whether the command is to be sent; if not, the place has been dropped.
 func (p *Place) Wait() bool {
 	if p.ready == nil {
@@ -77,7 +93,7 @@ func (p *Place) Done(answered bool) {
 	t.settle()
 }
 
-// drop takes a waiting place out of its lane. Its goroutine is told by Wait,
+// drop takes a waiting place out of its lanes. Its goroutine is told by Wait,
 // and counts as open until then.
 func (p *Place) drop(now time.Time) {
 	p.state = dropped
@@ -85,34 +101,21 @@ func (p *Place) drop(now time.Time) {
 	close(p.ready)
 }
 
-// leave takes p out of its lane and lets the next one run.
+// leave takes p out of its lanes and lets those run that are due by that.
 func (p *Place) leave(answered bool, now time.Time) {
-	t, n, r := p.train.table, &p.train.table.nodes[p.node], p.row
+	t, n := p.train.table, &p.train.table.nodes[p.node]
 	if p.unit {
 		n.further--
 	}
 	n.end(answered, now, p.timeout)
-	prev, next := p.prev, p.next
-	p.prev, p.next = nil, nil
-	if prev != nil {
-		prev.next = next
-	}
-	if next != nil {
-		next.prev = prev
-	} else {
-		r.tails[p.node] = prev
-	}
-	if prev == nil && next != nil {
-		n.owe(now)
-		next.run()
-		close(next.ready)
-	}
-	if r.open--; r.open == 0 {
-		delete(t.rows, p.train.resource)
-		if len(t.spare) < maxSpareRows {
-			t.spare = append(t.spare, r)
+	for i := range p.train.resources {
+		if due := t.leave(p.link(i)); due != nil {
+			n.owe(now)
+			due.run()
+			close(due.ready)
 		}
 	}
+	p.more = nil
 }
 
 func (p *Place) run() {

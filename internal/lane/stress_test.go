@@ -47,7 +47,11 @@ type stress struct {
 
 // lock takes a train from its acquire to its release.
 func (s *stress) lock() {
-	tr := s.table.NewTrain(fmt.Sprint("resource", s.random.IntN(5)))
+	var resources []string
+	for _, r := range s.random.Perm(5)[:1+s.random.IntN(3)] {
+		resources = append(resources, fmt.Sprint("resource", r))
+	}
+	tr := s.table.NewTrain(resources...)
 	s.send(&tr, lane.Acquire)
 	for range s.random.IntN(4) {
 		time.Sleep(time.Duration(s.random.Int64N(int64(timeout))))

@@ -26,9 +26,10 @@ type attempt struct {
 // Acquire makes one attempt to put value on a majority of the nodes for ttl: on
 // all of them at once or, as the ticket says, on the gate first. What came of it
 // must be released, by [Grant.Release], unless the outcome is Acquired and the
-// lock is still wanted.
-func (f *Fleet) Acquire(ctx context.Context, resource, value string, ttl time.Duration, t Ticket, fc Fencing, l Limits) (*Grant, Result) {
-	g := newGrant(f, resource, value)
+// lock is still wanted. Of several resources, a node grants all or none; the ticket
+// has no gate then.
+func (f *Fleet) Acquire(ctx context.Context, resources []string, value string, ttl time.Duration, t Ticket, fc Fencing, l Limits) (*Grant, Result) {
+	g := newGrant(f, resources, value)
 	g.fences(fc)
 	g.acquires(ttl)
 	g.enter(t)

@@ -2,6 +2,7 @@ package round
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,11 +31,12 @@ func IsTokenLimit(err error) bool { return err != nil && redis.HasErrorPrefix(er
 
 // A fence is what a grant has to do with its fencing token.
 type fence struct {
-	keys     [2]any // the resource, its counter
+	keys     []any // the resources, the counter of each
 	proposal any
 	keep     any   // in ms, 0 for ever
 	token    int64 // set when the grant is decided, before anybody extends it
-	// Room for the arguments of the acquire.
+	// Room for the keys and the arguments of the acquire, with one resource.
+	oneKeys   [2]any
 	firstArgs [3 + 2 + 5]any
 }
 
@@ -44,9 +46,12 @@ func (g *Grant) fences(fc Fencing) {
 		return
 	}
 	g.fence = &fence{
-		keys:     [...]any{g.keys[0], script.Counter(g.train.Resource())},
 		proposal: fc.Proposal,
 		keep:     max(int64((fc.Keep+time.Millisecond-1)/time.Millisecond), 0),
+	}
+	g.fence.keys = append(slices.Grow(g.fence.oneKeys[:0], 2*len(g.keys)), g.keys...)
+	for _, resource := range g.train.Resources() {
+		g.fence.keys = append(g.fence.keys, script.Counter(resource))
 	}
 }
 
@@ -61,7 +66,7 @@ func (g *Grant) Token() int64 {
 func (t *fence) acquire(g *Grant) call {
 	return call{
 		op: OpAcquire, reply: counts, script: script.AcquireFenced, value: g.value,
-		args: script.AcquireFenced.Append(t.firstArgs[:0], t.keys[:], g.boxed, g.ttl, 1, t.proposal, t.keep),
+		args: script.AcquireFenced.Append(t.firstArgs[:0], t.keys, g.boxed, g.ttl, 1, t.proposal, t.keep),
 	}
 }
 
@@ -76,14 +81,14 @@ func (t *fence) enter(g *Grant) {
 func (t *fence) extend(g *Grant, ttl time.Duration) call {
 	return call{
 		op: OpExtend, reply: counts, script: script.ExtendFenced, value: g.value,
-		args: script.ExtendFenced.Args(t.keys[:], g.boxed, ttl.Milliseconds(), t.token, t.keep),
+		args: script.ExtendFenced.Args(t.keys, g.boxed, ttl.Milliseconds(), t.token, t.keep),
 	}
 }
 
 func (t *fence) arm(g *Grant, ttl time.Duration) call {
 	return call{
 		op: OpAcquire, reply: counts, script: script.AcquireFenced, value: g.value,
-		args: script.AcquireFenced.Args(t.keys[:], g.boxed, ttl.Milliseconds(), 0, t.token, t.keep),
+		args: script.AcquireFenced.Args(t.keys, g.boxed, ttl.Milliseconds(), 0, t.token, t.keep),
 	}
 }
 
@@ -91,7 +96,7 @@ func (t *fence) arm(g *Grant, ttl time.Duration) call {
 func (t *fence) raise(g *Grant, token int64) call {
 	return call{
 		op: OpAcquire, reply: raises, script: script.ExtendFenced, value: g.value,
-		args: script.ExtendFenced.Args(t.keys[:], g.boxed, 0, token, t.keep),
+		args: script.ExtendFenced.Args(t.keys, g.boxed, 0, token, t.keep),
 	}
 }
 

@@ -266,6 +266,8 @@ type gate struct {
 // at returns the command for a node: the gate has some of its own.
 func (g *Grant) at(c *call, node int) *call {
 	switch {
+	case g.many != nil:
+		return g.many.at(g, c, node)
 	case g.gate == nil || node != g.gate.node:
 		return c
 	case c == &g.first:
@@ -284,7 +286,7 @@ func (g *Grant) enter(t Ticket) {
 	}
 	gt := &gate{node: t.Gate, came: t.Came}
 	g.gate = gt
-	line, reservation := script.Beside(g.train.Resource(), lineSuffix, reservationSuffix)
+	line, reservation := script.Beside(g.train.Resources()[0], lineSuffix, reservationSuffix)
 	gt.keys = [...]any{g.keys[0], line, reservation}
 	gt.first = call{
 		// Asked again and again, it is not repeated by go-redis: then a refusal
@@ -299,6 +301,10 @@ func (g *Grant) enter(t Ticket) {
 
 // leave prepares the release at the gate, once.
 func (g *Grant) leave(m Mode) {
+	if g.many != nil {
+		g.many.leave(g)
+		return
+	}
 	gt := g.gate
 	if gt == nil || gt.last.args != nil {
 		return

@@ -2,6 +2,7 @@ package round
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,14 +12,15 @@ import (
 	"github.com/b0401464/redlock/internal/script"
 )
 
-// A Grant is one random value and what became of it on the nodes, from the
-// attempt to acquire to the release. It is safe for concurrent use.
+// A Grant is one random value, for one resource or several, and what became of it
+// on the nodes, from the attempt to acquire to the release. It is safe for
+// concurrent use.
 type Grant struct {
 	fleet *Fleet
 	value string
-	boxed any    // value, converted once
-	keys  [1]any // the resource
-	ttl   any    // of the acquire, in ms
+	boxed any   // value, converted once
+	keys  []any // the resources
+	ttl   any   // of the acquire, in ms
 	train lane.Train
 	// calls starts the goroutines of node calls. It is not one WithContext: the
 	// first failing node would cancel the healthy ones.
@@ -27,7 +29,9 @@ type Grant struct {
 	last  call   // the release
 	gate  *gate  // nil without a line
 	fence *fence // nil without a fencing token
-	// Room for the arguments of both.
+	many  *many  // nil for one resource
+	// Room for the keys and the arguments of both, with one resource.
+	oneKey    [1]any
 	firstArgs [3 + 1 + 2]any
 	lastArgs  [3 + 1 + 1]any
 
@@ -65,13 +69,26 @@ type grantNode struct {
 	release releaseNode
 }
 
-func newGrant(f *Fleet, resource, value string) *Grant {
+// newGrant returns a grant for resources, a list without duplicates that it keeps.
+func newGrant(f *Fleet, resources []string, value string) *Grant {
 	g := &Grant{
-		fleet: f, value: value, boxed: value, keys: [1]any{resource},
-		train: f.lanes.NewTrain(resource), nodes: make([]grantNode, f.Size()),
+		fleet: f, value: value, boxed: value,
+		train: f.lanes.NewTrain(resources...), nodes: make([]grantNode, f.Size()),
 	}
-	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Append(g.lastArgs[:0], g.keys[:], g.boxed), once: true}
+	g.keys = appendKeys(g.oneKey[:0], resources)
+	if len(resources) > 1 {
+		g.many = &many{resources: resources}
+	}
+	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Append(g.lastArgs[:0], g.keys, g.boxed), once: true}
 	return g
+}
+
+func appendKeys(keys []any, resources []string) []any {
+	keys = slices.Grow(keys, len(resources))
+	for _, resource := range resources {
+		keys = append(keys, resource)
+	}
+	return keys
 }
 
 // acquires prepares the acquire.
@@ -81,7 +98,7 @@ func (g *Grant) acquires(ttl time.Duration) {
 		g.first = g.fence.acquire(g)
 		return
 	}
-	g.first = call{op: OpAcquire, script: script.Acquire, value: g.value, args: script.Acquire.Append(g.firstArgs[:0], g.keys[:], g.boxed, g.ttl)}
+	g.first = call{op: OpAcquire, script: script.Acquire, value: g.value, args: script.Acquire.Append(g.firstArgs[:0], g.keys, g.boxed, g.ttl)}
 }
 
 // extends returns the command that lets the value last for ttl.
@@ -101,7 +118,7 @@ func (g *Grant) arms(ttl time.Duration) call {
 }
 
 func (g *Grant) call(op Op, s *script.Script, ttl time.Duration) call {
-	return call{op: op, script: s, value: g.value, args: s.Args(g.keys[:], g.boxed, ttl.Milliseconds())}
+	return call{op: op, script: s, value: g.value, args: s.Args(g.keys, g.boxed, ttl.Milliseconds())}
 }
 
 // Value returns the random value.

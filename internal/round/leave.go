@@ -18,7 +18,7 @@ type leaving struct {
 // the place of an earlier one that was not sent yet: so however slow the gate is,
 // one is under way and one waits.
 func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int, timeout time.Duration) {
-	g := newGrant(f, resource, value)
+	g := newGrant(f, []string{resource}, value)
 	g.enter(Ticket{Gate: node})
 	g.leave(Leave)
 	key, l := leaving{resource, node}, f.lines

@@ -24,6 +24,9 @@ var acquireGateSource string
 //go:embed release_gate.lua
 var releaseGateSource string
 
+//go:embed release_gates.lua
+var releaseGatesSource string
+
 //go:embed fence.lua
 var fenceSource string
 
@@ -42,6 +45,10 @@ var (
 	// AcquireGate and ReleaseGate are for the node that keeps the line of a resource.
 	AcquireGate = load(acquireGateSource)
 	ReleaseGate = load(releaseGateSource)
+
+	// ReleaseGates is for a lock on several resources, on a node that keeps the lines
+	// of some of them.
+	ReleaseGates = load(releaseGatesSource)
 
 	// AcquireFenced, AcquireGateFenced and ExtendFenced are for locks with a fencing
 	// token. These are released as others: the counters stay.

@@ -1,0 +1,43 @@
+-- KEYS resources, first those whose line is kept here, then the line and the reservation of each of these; ARGV[1] value, ARGV[2] how many lines are kept here, ARGV[3] how many of a line to call until one hears it, ARGV[4] ms to reserve for that one; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same.
+
+-- Of the line everything is a hint: what is not as expected there is passed over.
+local function hint(...)
+  local reply = redis.pcall(...)
+  if type(reply) == "table" and reply.err then return false end
+  return reply
+end
+
+local lines = tonumber(ARGV[2])
+local resources = #KEYS - 2 * lines
+local all, failure, free = 1, nil, {}
+for i = 1, resources do
+  local value = redis.pcall("GET", KEYS[i])
+  if type(value) == "table" then
+    failure = value -- a key of another type must not keep the others from going
+  elseif value == ARGV[1] then
+    redis.call("DEL", KEYS[i])
+    free[i] = true
+  else
+    all, free[i] = -1, not value
+  end
+end
+for i = 1, lines do
+  local line, reservation = KEYS[resources + 2 * i - 1], KEYS[resources + 2 * i]
+  if free[i] and hint("EXISTS", reservation) == 0 then
+    local heads = hint("ZRANGE", line, 0, ARGV[3] - 1) or {}
+    local chosen = 1
+    for j, head in ipairs(heads) do
+      -- Nobody listens for a process that has died. Where that cannot be told of
+      -- anyone, the first one has its turn.
+      if hint("PUBLISH", "redlock:" .. head, KEYS[i]) ~= 0 then
+        chosen = j
+        break
+      end
+    end
+    if heads[chosen] then
+      hint("ZREMRANGEBYRANK", line, 0, chosen - 1)
+      hint("SET", reservation, heads[chosen], "PX", ARGV[4])
+    end
+  end
+end
+return failure or all
