@@ -107,7 +107,7 @@ func (h *hold) keep(ctx context.Context, admitted bool) {
 	}
 	defer c.leave()
 	t, start := h.locker.telemetry, time.Now()
-	ctx, span := t.startLinked(ctx, h.origin, h.resource, c.since.ttl)
+	ctx, span := t.startLinked(ctx, h.origin, h.resources, c.since.ttl)
 	success, err := c.run(ctx)
 	h.mu.Lock()
 	h.phase = resting

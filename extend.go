@@ -39,7 +39,7 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	t, start := h.locker.telemetry, time.Now()
-	ctx, span := t.startOn(ctx, spanExtend, h.resource, ttl)
+	ctx, span := t.startOn(ctx, spanExtend, h.resources, ttl)
 	x := extension{hold: h, ttl: ttl, drift: drift}
 	err = x.run(ctx)
 	result := resultOf(err, resultExtended)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,14 +22,16 @@ import (
 // A hold is a lock from its grant to its end. It is apart from the [Lock] that
 // the program has, so that timers do not keep that one alive.
 type hold struct {
-	locker   *Locker
-	resource string
-	grant    *round.Grant
-	call     callConfig
-	since    clock.Time // just before the attempt that granted it
-	attrs    []attribute.KeyValue
-	place    line.Place        // in the line of the Locker
-	origin   trace.SpanContext // of the Lock call; automatic extensions are linked to it
+	locker    *Locker
+	resources []string  // sorted, without duplicates
+	one       [1]string // is resources of most holds
+	grant     *round.Grant
+	call      callConfig
+	since     clock.Time // just before the attempt that granted it
+	attrs     []attribute.KeyValue
+	place     line.Place        // in the line of the Locker
+	group     *line.Group       // instead, for several resources
+	origin    trace.SpanContext // of the Lock call; automatic extensions are linked to it
 
 	dropped atomic.Bool // the program cannot reach its Lock any more
 
@@ -161,7 +164,7 @@ func (h *hold) end(ctx context.Context, kind error, detail string, release func(
 	h.mu.Unlock()
 	h.cancel(contexts)
 	release()
-	h.place.End() // the next one's commands come after the release in every lane
+	h.letNext() // the next one's commands come after the release in every lane
 	defer h.locker.letGo()
 	t := h.locker.telemetry
 	t.add(ctx, t.active, -1, h.attrs)
@@ -259,7 +262,7 @@ func (h *hold) unwatch(cancel *context.CancelCauseFunc) {
 // fail returns an error for which nothing was sent.
 func (h *hold) fail(op string, kind error, detail string) *LockError {
 	e := &LockError{
-		Op: op, Resources: []string{h.resource}, Quorum: h.locker.fleet.Quorum(),
+		Op: op, Resources: slices.Clone(h.resources), Quorum: h.locker.fleet.Quorum(),
 		kinds: []error{kind}, detail: detail,
 	}
 	if op == OpHold {
@@ -270,7 +273,7 @@ func (h *hold) fail(op string, kind error, detail string) *LockError {
 
 func (h *hold) failed(op string, attempts int, res round.Result, cause error, kinds ...error) *LockError {
 	return &LockError{
-		Op: op, Resources: []string{h.resource},
+		Op: op, Resources: slices.Clone(h.resources),
 		Attempts: attempts, Agreed: res.Agreed, Quorum: h.locker.fleet.Quorum(),
 		Nodes: h.locker.nodeErrors(res.Failures),
 		kinds: kinds, cause: cause,

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
 )
 
-// A Lock is a lock that was granted. It is made by [Locker.Lock] and safe for
-// concurrent use. A nil or zero Lock is one that has been unlocked. It need not
+// A Lock is a lock that was granted, on one resource or on several. It is made by
+// [Locker.Lock] or [Locker.LockAll] and safe for concurrent use. A nil or zero Lock is one that has been unlocked. It need not
 // be unlocked: then it ends by itself after its TTL, and nothing of it is left.
 // One that is extended automatically ends so once the program has dropped it
 // and the contexts taken from it have ended.
@@ -30,12 +31,21 @@ func newLock(h *hold) *Lock {
 	return k
 }
 
-// Resource returns the locked resource.
+// Resource returns the locked resource, the first one of several.
 func (k *Lock) Resource() string {
 	if k.zero() {
 		return ""
 	}
-	return k.hold.resource
+	return k.hold.resources[0]
+}
+
+// Resources returns the locked resources, sorted and without duplicates. It is nil
+// for a zero Lock.
+func (k *Lock) Resources() []string {
+	if k.zero() {
+		return nil
+	}
+	return slices.Clone(k.hold.resources)
 }
 
 // Value returns the random value that stands for this lock on the nodes. Who
@@ -129,7 +139,7 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	}
 	h := k.hold
 	t, start := h.locker.telemetry, time.Now()
-	ctx, span := t.startOn(ctx, spanUnlock, h.resource, 0)
+	ctx, span := t.startOn(ctx, spanUnlock, h.resources, 0)
 	res, err := h.unlock(ctx)
 	result := resultOf(err, resultReleased)
 	setVotes(span, res.Agreed, res.Refused, len(res.Failures))

@@ -3,6 +3,7 @@ package redlock
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -29,7 +30,7 @@ const maxSplits = 6
 // A request is one call of Lock: its attempts and the pauses between them.
 type request struct {
 	locker   *Locker
-	resource string
+	resource string // the first one of several; hold has all
 	ttl      time.Duration
 	drift    time.Duration
 	call     callConfig
@@ -47,14 +48,29 @@ type request struct {
 }
 
 func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Duration, opts []LockOption) (request, error) {
-	switch {
-	case l == nil || l.fleet == nil:
-		return request{}, invalid("Locker was not made by New")
-	case ctx == nil:
-		return request{}, invalid("nil context")
-	case resource == "":
+	if err := l.canLock(ctx); err != nil {
+		return request{}, err
+	}
+	if resource == "" {
 		return request{}, invalid("empty resource")
 	}
+	h := &hold{locker: l, one: [1]string{resource}}
+	h.resources = h.one[:]
+	return l.requestFor(h, ttl, opts)
+}
+
+func (l *Locker) canLock(ctx context.Context) error {
+	switch {
+	case l == nil || l.fleet == nil:
+		return invalid("Locker was not made by New")
+	case ctx == nil:
+		return invalid("nil context")
+	}
+	return nil
+}
+
+// requestFor returns the call that is to make h a lock on its resources.
+func (l *Locker) requestFor(h *hold, ttl time.Duration, opts []LockOption) (request, error) {
 	call, err := l.config.call.with(opts)
 	if err != nil {
 		return request{}, err
@@ -63,18 +79,20 @@ func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Durat
 	if err != nil {
 		return request{}, err
 	}
-	if call.keep != 0 && !round.CanFence(resource) {
-		return request{}, invalid("resource %s cannot have a fencing token: with a } and no hash tag, no counter can lie in its slot of a Cluster",
-			quote(resource))
+	for _, resource := range h.resources {
+		if call.keep != 0 && !round.CanFence(resource) {
+			return request{}, invalid("resource %s cannot have a fencing token: with a } and no hash tag, no counter can lie in its slot of a Cluster",
+				quote(resource))
+		}
 	}
-	return request{locker: l, resource: resource, ttl: ttl, drift: drift, call: call, began: time.Now()}, nil
+	return request{locker: l, resource: h.resources[0], ttl: ttl, drift: drift, call: call, began: time.Now(), hold: h}, nil
 }
 
 // run makes attempts until one succeeds or the request is over.
 func (r *request) run(ctx context.Context) (*Lock, error) {
 	t := r.locker.telemetry
 	r.attrs = t.resourceAttributes(r.resource)
-	ctx, span := t.startOn(ctx, spanLock, r.resource, r.ttl)
+	ctx, span := t.startOn(ctx, spanLock, r.hold.resources, r.ttl)
 	r.span = span.SpanContext()
 	k, err := r.lock(ctx)
 	t.endLock(ctx, span, r, err)
@@ -86,11 +104,10 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 	if !l.enter() {
 		return nil, r.fail(ErrShutdown, nil)
 	}
-	r.hold = &hold{locker: l, resource: r.resource}
 	h, err := r.acquire(ctx)
 	if h != nil && l.keep() {
 		defer r.leaveLines(ctx)
-		l.lines.Hold(&h.place, r.resource)
+		h.occupy()
 		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
 		h.begin() //nolint:contextcheck // the lock does not depend on ctx
 		return newLock(h), nil
@@ -106,6 +123,7 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 
 func (r *request) acquire(ctx context.Context) (*hold, error) {
 	l := r.locker
+	r.watch()
 	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource, r.call.delay) {
 		if err := r.stand(ctx); err != nil {
 			return nil, err
@@ -148,7 +166,7 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
 	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	start := l.clock.Now()
-	grant, res := l.fleet.Acquire(ctx, r.resource, newValue(), r.ttl, ticket, r.fencing(start), round.Limits{
+	grant, res := l.fleet.Acquire(ctx, r.hold.resources, newValue(), r.ttl, ticket, r.fencing(start), round.Limits{
 		Timeout: timeout,
 		Wait:    min(validity, left),
 		Stop:    l.closing,
@@ -236,7 +254,7 @@ func (r *request) exhausted() bool {
 
 func (r *request) fail(kind, cause error, more ...error) error {
 	return &LockError{
-		Op: OpLock, Resources: []string{r.resource},
+		Op: OpLock, Resources: slices.Clone(r.hold.resources),
 		Attempts: r.attempts, Agreed: r.last.Agreed, Quorum: r.locker.fleet.Quorum(), RetryAfter: r.last.RetryAfter,
 		Nodes: r.locker.nodeErrors(r.last.Failures),
 		kinds: append([]error{kind}, more...), cause: cause,

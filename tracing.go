@@ -34,6 +34,7 @@ const (
 // Attributes of spans and metrics. None is the namespace of another one.
 const (
 	keyResource      = attribute.Key("redlock.resource")
+	keyResources     = attribute.Key("redlock.resources") // instead, of a lock on several
 	keyTTL           = attribute.Key("redlock.ttl")
 	keyAutomatic     = attribute.Key("redlock.automatic")
 	keyResult        = attribute.Key("redlock.result")
@@ -166,11 +167,11 @@ func (t *telemetry) start(ctx context.Context, name string) (context.Context, tr
 	return t.tracer.Start(ctx, name)
 }
 
-// startOn begins the span of an operation on a resource.
-func (t *telemetry) startOn(ctx context.Context, name, resource string, ttl time.Duration) (context.Context, trace.Span) {
+// startOn begins the span of an operation on resources.
+func (t *telemetry) startOn(ctx context.Context, name string, resources []string, ttl time.Duration) (context.Context, trace.Span) {
 	ctx, span := t.tracer.Start(ctx, name)
 	if span.IsRecording() {
-		span.SetAttributes(keyResource.String(utf8Of(resource)))
+		span.SetAttributes(named(resources))
 		if ttl > 0 {
 			span.SetAttributes(keyTTL.Float64(ttl.Seconds()))
 		}
@@ -178,16 +179,28 @@ func (t *telemetry) startOn(ctx context.Context, name, resource string, ttl time
 	return ctx, span
 }
 
+// named returns the attribute that names resources.
+func named(resources []string) attribute.KeyValue {
+	if len(resources) == 1 {
+		return keyResource.String(utf8Of(resources[0]))
+	}
+	names := make([]string, len(resources))
+	for i, resource := range resources {
+		names[i] = utf8Of(resource)
+	}
+	return keyResources.StringSlice(names)
+}
+
 // startLinked begins the span of an automatic extension. It is a trace of its own,
 // linked to the span that took the lock, which may have ended long ago.
-func (t *telemetry) startLinked(ctx context.Context, origin trace.SpanContext, resource string, ttl time.Duration) (context.Context, trace.Span) {
+func (t *telemetry) startLinked(ctx context.Context, origin trace.SpanContext, resources []string, ttl time.Duration) (context.Context, trace.Span) {
 	opts := []trace.SpanStartOption{trace.WithNewRoot()}
 	if origin.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: origin}))
 	}
 	ctx, span := t.tracer.Start(ctx, spanExtend, opts...)
 	if span.IsRecording() {
-		span.SetAttributes(keyResource.String(utf8Of(resource)), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
+		span.SetAttributes(named(resources), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
 	}
 	return ctx, span
 }

@@ -35,8 +35,9 @@ type wait struct {
 }
 
 // queues reports whether the request waits in line with others. One that has a
-// single attempt does not wait for anybody.
-func (r *request) queues() bool { return !r.once && r.call.retries != 0 }
+// single attempt does not wait for anybody, and one for several resources asks
+// again now and then.
+func (r *request) queues() bool { return !r.several() && !r.once && r.call.retries != 0 }
 
 // stand waits for the request's turn in the line of its Locker. The wait is
 // bounded as if it were spent with pauses between attempts.
@@ -59,7 +60,10 @@ func (r *request) stand(ctx context.Context) error {
 func (r *request) ticket(ctx context.Context) round.Ticket {
 	l, w := r.locker, &r.wait
 	timeout := r.call.timeout(r.ttl)
-	gate := l.fleet.Gate(r.resource)
+	gate := round.NoGate
+	if !r.several() {
+		gate = l.fleet.Gate(r.resource)
+	}
 	if gate == round.NoGate || l.fleet.Silent(gate, timeout) {
 		return round.Ticket{Gate: round.NoGate}
 	}
@@ -132,6 +136,9 @@ func isClosed(c <-chan struct{}) bool {
 // learn takes note of what an attempt has told about the lines.
 func (r *request) learn(t round.Ticket, res round.Result) {
 	w := &r.wait
+	if r.several() {
+		return // nobody knows which of them is contended
+	}
 	if !res.Gate.Refused && res.Outcome == quorum.Acquired {
 		w.joined = false // it is not in the line any more, or leaves it with its release
 		r.hold.place.Quit()
@@ -173,7 +180,7 @@ func (r *request) faith() time.Duration {
 // leaveLines gives up what the request has of the lines.
 func (r *request) leaveLines(ctx context.Context) {
 	l, w := r.locker, &r.wait
-	if gate, owed := r.hold.place.Leave(); owed {
+	if gate, owed := r.hold.leaveLine(); owed {
 		l.fleet.LeaveLine(ctx, r.resource, newValue(), gate, r.call.timeout(r.ttl))
 	}
 	if w.listens {
@@ -313,7 +320,7 @@ func (r *request) inLine(pause time.Duration, reserved bool) time.Duration {
 // this Locker who would try more often.
 func (r *request) polls() time.Duration {
 	pause := time.Until(r.wait.until)
-	if pace := r.hold.place.Pace(); pace < r.call.delay {
+	if pace := r.hold.place.Pace(); !r.several() && pace < r.call.delay {
 		pause = min(pause, time.Duration((0.75+random()/2)*float64(pace)))
 	}
 	return pause
@@ -360,6 +367,9 @@ func (r *request) rest(ctx context.Context) error {
 // heed reports whether what the request was woken for is a reason to try. Who has
 // others before it in the line that the gate keeps is told when it is its turn.
 func (r *request) heed() bool {
+	if r.several() {
+		return true
+	}
 	w, why := &r.wait, r.hold.place.Why()
 	w.called = w.called || why&line.Called != 0
 	return why&(line.Turn|line.Called) != 0 || why&line.Hurry != 0 && (!w.joined || w.rank == 0)
@@ -374,7 +384,7 @@ func (r *request) sleep(ctx context.Context, d time.Duration) (woken bool, err e
 	select {
 	case <-timer.C:
 		return false, nil
-	case <-r.hold.place.Woken():
+	case <-r.hold.woken():
 		return true, nil
 	case <-ctx.Done():
 		return false, r.interrupted(ctx)

@@ -38,7 +38,25 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	if err != nil {
 		return err
 	}
-	ctx, span := l.telemetry.startOn(ctx, spanWith, resource, r.ttl)
+	return r.with(ctx, fn, onUnlockErr)
+}
+
+// WithAll is [Locker.With] for several resources at once; see [Locker.LockAll].
+func (l *Locker) WithAll(ctx context.Context, resources []string, ttl time.Duration,
+	fn func(ctx context.Context, lock *Lock) error, onUnlockErr func(error), opts ...LockOption,
+) (err error) {
+	if fn == nil {
+		return invalid("nil function")
+	}
+	r, err := l.newRequestAll(ctx, resources, ttl, opts)
+	if err != nil {
+		return err
+	}
+	return r.with(ctx, fn, onUnlockErr)
+}
+
+func (r *request) with(ctx context.Context, fn func(ctx context.Context, lock *Lock) error, onUnlockErr func(error)) (err error) {
+	ctx, span := r.locker.telemetry.startOn(ctx, spanWith, r.hold.resources, r.ttl)
 	lock, err := r.run(ctx)
 	if err != nil {
 		finish(span, errorType(err), err, r.expected(err))

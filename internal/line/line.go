@@ -22,8 +22,9 @@ const maxSpare = 64
 // A line exists while a place in it is taken or a lock is held.
 type line struct {
 	head, tail *Place
-	held       int // locks of the resource that this process holds
-	entry      int // the node in whose line the process stands, from 1; 0 if in none
+	held       int      // locks of the resource that this process holds
+	entry      int      // the node in whose line the process stands, from 1; 0 if in none
+	groups     []*Group // that wait for this resource and others
 }
 
 // A Place is where one caller stands in a line, and then the lock it was
@@ -245,8 +246,10 @@ func (p *Place) End() {
 	t := p.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p.line.held--
-	p.drop(p.line.held == 0)
+	l := p.line
+	l.held--
+	p.drop(l.held == 0)
+	l.tell()
 }
 
 // dequeue takes p out of its line.
@@ -270,15 +273,20 @@ func (p *Place) dequeue() {
 func (p *Place) drop(news bool) {
 	t, l := p.table, p.line
 	p.line, p.state = nil, outside
-	switch {
-	case l.head == nil && l.held == 0:
-		delete(t.lines, p.resource)
-		*l = line{}
+	t.remove(l, p.resource)
+	if l.head != nil && news {
+		l.head.wake(Turn)
+	}
+}
+
+// remove removes a line that nothing is left of.
+func (t *Table) remove(l *line, resource string) {
+	if l.head == nil && l.held == 0 && len(l.groups) == 0 {
+		delete(t.lines, resource)
+		l.entry = 0
 		if len(t.spare) < maxSpare {
 			t.spare = append(t.spare, l)
 		}
-	case l.head != nil && news:
-		l.head.wake(Turn)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/script"
 )
 
 // failoverAddr is what go-redis puts for an address where Sentinels tell it.
@@ -50,6 +52,40 @@ func Endpoints(client any) (all []Endpoint, err error) {
 	}
 	slices.SortFunc(all, func(a, b Endpoint) int { return cmp.Compare(a.Addr, b.Addr) })
 	return all, nil
+}
+
+// A Spread says among what a client's keys are spread.
+type Spread uint8
+
+// Spreads.
+const (
+	Whole  Spread = iota // all keys lie on one server, as far as the client tells
+	BySlot               // on that of their slot in a Cluster
+	ByTag                // on that of their hash tag in a Ring
+)
+
+// SpreadOf returns how a client that is not nil spreads keys.
+func SpreadOf(client any) Spread {
+	switch client.(type) {
+	case interface{ Options() *redis.ClusterOptions }:
+		return BySlot
+	case interface{ Options() *redis.RingOptions }:
+		return ByTag
+	default:
+		return Whole
+	}
+}
+
+// Together reports whether one script can use both keys.
+func (s Spread) Together(a, b string) bool {
+	switch s {
+	case BySlot:
+		return script.Slot(a) == script.Slot(b)
+	case ByTag:
+		return script.Tag(a) == script.Tag(b) // two tags may part when the Ring changes
+	default:
+		return true
+	}
 }
 
 // Addr returns the addresses of endpoints, joined by commas.

@@ -340,7 +340,7 @@ func (g *Grant) Depart() (node int, stands bool) {
 // parted passes on what the gate has said to the release.
 func (g *Grant) parted(node int, v vote) {
 	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep && (v.kind == removed || v.kind == notOurs) {
-		g.fleet.hooks.Next(g.train.Resource(), v.next)
+		g.fleet.hooks.Next(g.train.Resources()[0], v.next)
 	}
 }
 

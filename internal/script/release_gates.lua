@@ -25,19 +25,18 @@ for i = 1, lines do
   local line, reservation = KEYS[resources + 2 * i - 1], KEYS[resources + 2 * i]
   if free[i] and hint("EXISTS", reservation) == 0 then
     local heads = hint("ZRANGE", line, 0, ARGV[3] - 1) or {}
-    local chosen = 1
+    local chosen, dead = nil, 0
     for j, head in ipairs(heads) do
       -- Nobody listens for a process that has died. Where that cannot be told of
       -- anyone, the first one has its turn.
-      if hint("PUBLISH", "redlock:" .. head, KEYS[i]) ~= 0 then
-        chosen = j
+      if hint("PUBLISH", "redlock:" .. head, KEYS[i]) ~= 0 or ARGV[3] == "1" then
+        chosen = head
         break
       end
+      dead = j
     end
-    if heads[chosen] then
-      hint("ZREMRANGEBYRANK", line, 0, chosen - 1)
-      hint("SET", reservation, heads[chosen], "PX", ARGV[4])
-    end
+    if chosen then hint("SET", reservation, chosen, "PX", ARGV[4]) end
+    if heads[1] then hint("ZREMRANGEBYRANK", line, 0, chosen and dead or dead - 1) end
   end
 end
 return failure or all
