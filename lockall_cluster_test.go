@@ -2,7 +2,6 @@ package redlock_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -21,11 +20,12 @@ func TestResourcesThatAClusterOrARingKeepsApartAreRejectedBeforeAnythingIsSent(t
 	var dialled atomic.Int64
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		dialled.Add(1)
-		return nil, errors.New("no network")
+		ours, theirs := net.Pipe()
+		return ours, theirs.Close()
 	}
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, Dialer: dial})
-	universal := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:2", "127.0.0.1:3"}, Dialer: dial})
-	other := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:4"}, Dialer: dial})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, Dialer: dial, MaxRetries: -1, MaxRedirects: -1})
+	universal := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:2", "127.0.0.1:3"}, Dialer: dial, MaxRetries: -1, MaxRedirects: -1})
+	other := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:4"}, Dialer: dial, MaxRetries: -1, MaxRedirects: -1})
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": "127.0.0.1:5"}, Dialer: dial})
 	single := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6", Dialer: dial, MaxRetries: -1})
 	for _, c := range []redis.UniversalClient{cluster, universal, other, ring, single} {
