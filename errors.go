@@ -64,7 +64,7 @@ var (
 
 // Values of LockError.Op.
 const (
-	OpLock   = "lock"   // Lock, TryLock and With
+	OpLock   = "lock"   // Lock, TryLock, With, LockAll and WithAll
 	OpExtend = "extend" // Lock.Extend
 	OpUnlock = "unlock" // Lock.Unlock
 	OpHold   = "hold"   // a lock that ended while it was held; the cause of its context
@@ -75,7 +75,7 @@ const (
 // for. Its text never contains the lock's value.
 type LockError struct {
 	Op         string        // OpLock, OpExtend, OpUnlock or OpHold
-	Resources  []string      // what was to be locked
+	Resources  []string      // what was to be locked, sorted
 	Attempts   int           // rounds that were begun; 0 if nothing was sent
 	Agreed     int           // nodes that agreed in the last finished round
 	Quorum     int           // nodes that had to

@@ -176,6 +176,29 @@ func rebuild(context.Context) error {
 	return nil
 }
 
+func transfer(_ context.Context, from, to int) error {
+	fmt.Println("transferred from", from, "to", to)
+	return nil
+}
+
+func ExampleLocker_WithAll() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+
+	err := locker.WithAll(ctx, []string{"account:7", "account:42"}, 10*time.Second,
+		func(ctx context.Context, lock *redlock.Lock) error {
+			fmt.Println(lock.Resources()) // sorted, without duplicates
+			return transfer(ctx, 42, 7)
+		}, nil, redlock.WithMaxWait(5*time.Second))
+
+	fmt.Println(err)
+	// Output:
+	// [account:42 account:7]
+	// transferred from 42 to 7
+	// <nil>
+}
+
 func ExampleWithAutoExtend() {
 	locker, closeAll := newExampleLocker()
 	defer closeAll()

@@ -31,8 +31,8 @@ type Option interface {
 }
 
 // A LockOption configures a [Locker], as an argument of [New], or one call of
-// [Locker.Lock], [Locker.TryLock] or [Locker.With]. In a call it overrides what
-// New was given.
+// [Locker.Lock], [Locker.TryLock], [Locker.With], [Locker.LockAll] or
+// [Locker.WithAll]. In a call it overrides what New was given.
 type LockOption interface {
 	Option
 	applyCall(c *callConfig) error
@@ -269,7 +269,8 @@ func WithMeterProvider(mp metric.MeterProvider) Option {
 // values is a time series of its own that is kept for as long as the process
 // lives, so return few different ones: the kind of a resource, say, but not its
 // number. The function is called once for each Lock, by its caller, before
-// anything is sent; its result is copied. It is an error if f is nil.
+// anything is sent, with the first one of several resources; its result is copied.
+// It is an error if f is nil.
 func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
 	return optionFunc(func(c *config) error {
 		if f == nil {
