@@ -253,15 +253,15 @@ func TestWithAllRunsWithAllResourcesAndReleasesThem(t *testing.T) {
 		nodes := newNodes(t, 3)
 		l := newLocker(t, nodes)
 		want := errors.New("mine")
-		var held context.Context
+		var cause func() error
 		err := l.WithAll(t.Context(), []string{"b", "a"}, ttl, func(ctx context.Context, k *redlock.Lock) error {
-			held = ctx
+			cause = func() error { return context.Cause(ctx) }
 			requireHeld(t, k, nodes...)
 			assert.Equal(t, []string{"a", "b"}, k.Resources())
 			return want
 		}, func(err error) { assert.NoError(t, err) })
 		assert.Equal(t, want, err)
-		require.ErrorIs(t, context.Cause(held), redlock.ErrUnlocked)
+		require.ErrorIs(t, cause(), redlock.ErrUnlocked)
 		assert.Panics(t, func() {
 			_ = l.WithAll(t.Context(), []string{"b", "a"}, ttl, func(context.Context, *redlock.Lock) error { panic("mine") }, nil)
 		})
