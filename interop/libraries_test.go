@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/go-redsync/redsync/v4"
@@ -82,7 +83,7 @@ func (l ourLocker) lock(ctx context.Context, key string, ttl, delay time.Duratio
 	if delay > 0 {
 		retry = redlock.WithRetry(redlock.Forever, delay)
 	}
-	lock, err := l.locker.Lock(ctx, key, ttl, retry)
+	lock, err := l.locker.LockAll(ctx, strings.Split(key, ","), ttl, retry)
 	return ourLock{lock}, err
 }
 

@@ -2,6 +2,8 @@ package interop
 
 import (
 	"flag"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,16 +23,22 @@ const (
 // have been so many sections.
 func contend(t *testing.T, sections int, libraries ...library) *referee {
 	t.Helper()
+	return contendFor(t, sections, slices.Repeat([]string{"contended"}, len(libraries)), libraries...)
+}
+
+// contendFor is contend with keys of each worker's own, of which any two share one.
+func contendFor(t *testing.T, sections int, keys []string, libraries ...library) *referee {
+	t.Helper()
 	n := startNodes(t)
 	r := newReferee(sections, libraries)
 	var g errgroup.Group
 	begin := make(chan struct{})
-	for _, l := range libraries {
+	for i, l := range libraries {
 		w := l.start(t, n.addrs())
 		g.Go(func() error {
 			<-begin
 			defer r.stop() // the others, if this one fails
-			return r.attend(w, "contended", contendTTL, contendDelay)
+			return r.attend(w, keys[i], contendTTL, contendDelay)
 		})
 	}
 	start := time.Now()
@@ -38,7 +46,9 @@ func contend(t *testing.T, sections int, libraries ...library) *referee {
 	err := g.Wait()
 	r.took = time.Since(start)
 	require.NoError(t, err, "so far: %v", r)
-	n.nowhere(t, "contended", contendTTL/3)
+	for _, key := range strings.Split(strings.Join(keys, ","), ",") {
+		n.nowhere(t, key, contendTTL/3)
+	}
 	return r
 }
 

@@ -20,7 +20,8 @@ import (
 //	unlock                    of the same
 //	contend KEY TTL DELAY
 //
-// TTL and DELAY are in milliseconds. To contend is to lock KEY with the retries of
+// TTL and DELAY are in milliseconds. KEY may be several, joined by commas, for the
+// libraries that lock several at once. To contend is to lock KEY with the retries of
 // the library, say "enter" and wait for a line, say "leave" and wait for a line,
 // unlock, pause, and begin again. If the answer to "enter" is "over", the worker
 // only unlocks and has done with that command.

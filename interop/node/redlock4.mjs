@@ -3,7 +3,7 @@ import { serve } from './worker.mjs';
 
 await serve({
   make: (clients, retry) => new Redlock(clients, retry),
-  lock: (redlock, key, ttl) => redlock.lock(key, ttl),
+  lock: (redlock, key, ttl) => redlock.lock(key.split(','), ttl),
   unlock: (lock) => lock.unlock(),
   Refusal: Redlock.LockError,
 });

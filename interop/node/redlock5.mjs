@@ -5,7 +5,7 @@ await serve({
   make: (clients, retry) => new Redlock(clients, retry),
   // One attempt a call: what a failed attempt was granted by a minority stays
   // until the call is over, and refuses the next attempts of everybody.
-  lock: (redlock, key, ttl) => redlock.acquire([key], ttl, { retryCount: 0 }),
+  lock: (redlock, key, ttl) => redlock.acquire(key.split(','), ttl, { retryCount: 0 }),
   unlock: (lock) => lock.release(),
   Refusal: ExecutionError,
 });
