@@ -21,7 +21,7 @@
 //	}, nil)
 //
 // [Locker.Lock], [Locker.TryLock], [Lock.Extend] and [Lock.Unlock] do the same
-// by hand.
+// by hand, [Locker.WithAll] and [Locker.LockAll] for several resources at once.
 package redlock
 
 import (
@@ -250,9 +250,10 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 // first; where a resource is always wanted, that is a matter of luck, and many retries
 // or [WithMaxWait] give it time. With WithRetry(0, 0) it makes one attempt.
 //
-// Where a client is a Cluster, all resources have to lie in one slot, where it is a
+// Where a client is a Cluster, all resources have to lie in one slot; where it is a
 // Ring, they have to share a hash tag: a part of the name in braces that alone decides
-// where a key lies, as in {order:42}:items and {order:42}:payment.
+// where a key lies, as in {order:42}:items and {order:42}:payment. Of a client whose
+// type hides what it is, the caller has to know.
 //
 // The errors are those of Lock, and they match [ErrInvalidArgument] for an empty
 // list too, for an empty name in it, and for resources that do not lie together.

@@ -87,8 +87,8 @@ func (r *request) watch() {
 	}
 }
 
-// The place of a hold in the line of its Locker, or what it has of several lines.
-
+// woken returns a channel that tells when there is a reason to try again: the hold
+// has a place in the line of its Locker or, for several resources, in none.
 func (h *hold) woken() <-chan struct{} {
 	if h.group != nil {
 		return h.group.Woken()
