@@ -19,7 +19,7 @@ type Table struct {
 // maxSpare bounds the lines kept for reuse.
 const maxSpare = 64
 
-// A line exists while a place in it is taken or a lock is held.
+// A line exists while a place in it is taken, a lock is held or a group is told of it.
 type line struct {
 	head, tail *Place
 	held       int      // locks of the resource that this process holds
