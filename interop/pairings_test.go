@@ -46,7 +46,7 @@ func contendFor(t *testing.T, sections int, keys []string, libraries ...library)
 	err := g.Wait()
 	r.took = time.Since(start)
 	require.NoError(t, err, "so far: %v", r)
-	for _, key := range strings.Split(strings.Join(keys, ","), ",") {
+	for key := range strings.SplitSeq(strings.Join(keys, ","), ",") {
 		n.nowhere(t, key, contendTTL/3)
 	}
 	return r

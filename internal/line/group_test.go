@@ -1,8 +1,8 @@
 package line_test
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -83,7 +83,7 @@ func TestGroupsAndPlacesLeaveNothingBehind(t *testing.T) {
 			for range 1000 {
 				var resources []string
 				for _, i := range random.Perm(4)[:1+random.IntN(3)] {
-					resources = append(resources, fmt.Sprint(i))
+					resources = append(resources, strconv.Itoa(i))
 				}
 				switch random.IntN(4) {
 				case 0:
