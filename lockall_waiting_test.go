@@ -290,3 +290,24 @@ func TestWithoutWaitingLineALockOnSeveralTouchesNoLine(t *testing.T) {
 		assert.Equal(t, []string{nextOfA}, nodes[0].Keys())
 	})
 }
+
+// Another call of the Locker has found one of them contended a moment ago.
+func TestACallForSeveralAsksNoGateBeforeTheOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l, other := newLocker(t, nodes), newLocker(t, nodes)
+		for i, n := range nodes {
+			holder := lockAll(t, other, "a")
+			_, err := l.TryLock(t.Context(), "a", ttl)
+			require.ErrorIs(t, err, redlock.ErrContended)
+			unlock(t, holder)
+			n.freeze()
+			start := time.Now()
+			k, err := l.LockAll(t.Context(), []string{"a", "b"}, ttl, oneTry)
+			require.NoError(t, err)
+			assert.Zero(t, time.Since(start), "waits for node %d", i)
+			n.thaw()
+			unlock(t, k)
+		}
+	})
+}
