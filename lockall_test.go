@@ -106,6 +106,10 @@ func TestTheListOfResourcesIsSortedWithoutDuplicatesAndStaysTheCallers(t *testin
 		e.Resources[0] = "x"
 		require.NoError(t, k.Extend(t.Context(), ttl))
 		require.NoError(t, k.Unlock(t.Context()))
+		e, ok = errors.AsType[*redlock.LockError](k.Extend(t.Context(), ttl))
+		require.True(t, ok)
+		e.Resources[0] = "x"
+		assert.Equal(t, []string{"a", "b", "c"}, k.Resources())
 		requireFree(t, nodes...)
 	})
 }
