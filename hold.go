@@ -136,7 +136,7 @@ func (h *hold) expire(ctx context.Context) {
 			h.mu.Unlock()
 			h.grant.Release(ctx, h.timeout(), round.Pop)
 		} else if gate, stands := h.grant.Depart(); stands {
-			h.locker.fleet.LeaveLine(ctx, h.resource, newValue(), gate, h.timeout())
+			h.locker.fleet.LeaveLine(ctx, h.resources[0], newValue(), gate, h.timeout())
 		}
 	})
 }

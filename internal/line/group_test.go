@@ -42,13 +42,13 @@ func TestAMessageForAResourceThatOnlyAGroupWaitsForIsNobodys(t *testing.T) {
 	var table line.Table
 	var all, holder line.Group
 	table.Watch(&all, []string{"a", "b"})
-	assert.False(t, table.Wake("a"), "the one whose turn it is does not stand in the line")
+	assert.False(t, table.Call("a"), "the one whose turn it is does not stand in the line")
 	table.HoldAll(&holder, []string{"b", "c"})
-	assert.False(t, table.Wake("a"))
-	assert.True(t, table.Wake("b"), "it has it already")
+	assert.False(t, table.Call("a"))
+	assert.False(t, table.Call("b"), "it is held, and nobody waits")
 	var p line.Place
-	require.True(t, table.Join(&p, "a"))
-	assert.True(t, table.Wake("a"))
+	require.True(t, table.Join(&p, "a", pace))
+	assert.True(t, table.Call("a"))
 	p.Leave()
 	holder.End()
 	all.Leave()
@@ -61,9 +61,9 @@ func TestALockOnSeveralKeepsTheHeadOfEachOfTheirLinesWaiting(t *testing.T) {
 	var holder line.Group
 	var a, b, c line.Place
 	table.HoldAll(&holder, []string{"a", "b"})
-	assert.False(t, table.Join(&a, "a"))
-	assert.False(t, table.Join(&b, "b"))
-	assert.True(t, table.Join(&c, "c"))
+	assert.False(t, table.Join(&a, "a", pace))
+	assert.False(t, table.Join(&b, "b", pace))
+	assert.True(t, table.Join(&c, "c", pace))
 	holder.End()
 	for _, p := range []*line.Place{&a, &b} {
 		assert.True(t, told(p.Woken()))
@@ -88,11 +88,11 @@ func TestGroupsAndPlacesLeaveNothingBehind(t *testing.T) {
 				switch random.IntN(4) {
 				case 0:
 					var p line.Place
-					table.Join(&p, resources[0])
+					table.Join(&p, resources[0], pace)
 					p.Leave()
 				case 1:
 					var p line.Place
-					table.Join(&p, resources[0])
+					table.Join(&p, resources[0], pace)
 					table.Hold(&p, resources[0])
 					p.End()
 				case 2:
