@@ -132,6 +132,9 @@ func TestAListThatCannotBeLockedIsRejectedBeforeAnythingIsSent(t *testing.T) {
 			{"only an empty name", []string{""}, ttl, nil, "resource 1 of 1 is empty"},
 			{"a ttl that is too short", []string{"a", "b"}, 10, nil, "ttl 10ns"},
 			{"a bad option", []string{"a", "b"}, ttl, []redlock.LockOption{redlock.WithMaxWait(-1)}, "WithMaxWait"},
+			{"the counter of another", []string{"{a}:redlock:token", "a"}, ttl, nil, `"{a}:redlock:token" is a key that belongs to resource "a"`},
+			{"the line of another", []string{"{a}b:redlock:line", "{a}b"}, ttl, nil, "is a key that belongs to"},
+			{"the reservation of another", []string{"x", "{x}:redlock:next"}, ttl, nil, "is a key that belongs to"},
 			{"a name that can have no token", []string{"a", "b}"}, ttl, []redlock.LockOption{redlock.WithFencing(time.Hour)}, `"b}" cannot have a fencing token`},
 		} {
 			_, err := l.LockAll(ctx, tt.resources, tt.ttl, tt.opts...)

@@ -52,6 +52,7 @@ func TestLocksOnAnyNumberOfResourcesOnRealServers(t *testing.T) {
 			require.NoError(t, err)
 			locked := time.Since(start)
 			rig.requireAll(t, lock)
+			drainCalls(t, l) // a node that has not answered is not extended
 			assert.Greater(t, rig.pttl(t, 0, names[n-1]), realTTL-realPatience/10)
 			_, err = other.LockAll(t.Context(), []string{"free", names[n-1]}, realTTL, oneTry)
 			require.ErrorIs(t, err, redlock.ErrContended)

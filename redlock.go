@@ -244,11 +244,13 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 // [Lock.Resources] tells them sorted and without duplicates; resources is neither
 // kept nor changed. One resource is locked as Lock does it.
 //
-// A call for several has no place in the line of a resource. Where it is refused, it
-// asks again as the retry options say, and at once when its Locker has unlocked one
-// of the resources. Between a release and the next one in the line it may come
-// first; where a resource is always wanted, that is a matter of luck, and many retries
-// or [WithMaxWait] give it time. With WithRetry(0, 0) it makes one attempt.
+// A call for several has no place in the line of a resource. While its own Locker holds
+// one of them it asks nobody, and then at once; calls of one Locker that have a
+// resource in common ask one after the other. Where another process has one, it asks
+// again as the retry options say. What has just been reserved for the first one in a
+// line it leaves to that one, but not more than three times in a row. Where a resource
+// is always wanted, its turn is a matter of luck, and many retries or [WithMaxWait]
+// give it time. With WithRetry(0, 0) it makes one attempt.
 //
 // Where a client is a Cluster, all resources have to lie in one slot; where it is a
 // Ring, they have to share a hash tag: a part of the name in braces that alone decides
@@ -256,7 +258,8 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 // type hides what it is, the caller has to know.
 //
 // The errors are those of Lock, and they match [ErrInvalidArgument] for an empty
-// list too, for an empty name in it, and for resources that do not lie together.
+// list too, for an empty name in it, for resources that do not lie together, and for
+// one that is a key which the library keeps beside another one.
 func (l *Locker) LockAll(ctx context.Context, resources []string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
 	r, err := l.newRequestAll(ctx, resources, ttl, opts)
 	if err != nil {

@@ -125,7 +125,7 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 	l := r.locker
 	r.watch()
 	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource, r.call.delay) {
-		if err := r.stand(ctx); err != nil {
+		if err := r.stand(ctx, r.hold.place.MayGo); err != nil {
 			return nil, err
 		}
 	}
@@ -133,7 +133,15 @@ func (r *request) acquire(ctx context.Context) (*hold, error) {
 		if ctx.Err() != nil {
 			return nil, r.interrupted(ctx)
 		}
+		if r.several() && !r.hold.group.Ask() {
+			if err := r.stand(ctx, r.hold.group.Ask); err != nil {
+				return nil, err
+			}
+		}
 		h, again := r.attempt(ctx)
+		if h == nil {
+			r.hold.tried()
+		}
 		switch {
 		case h != nil:
 			return h, nil

@@ -20,6 +20,9 @@ func (l *Locker) newRequestAll(ctx context.Context, resources []string, ttl time
 	if len(all) == 1 {
 		return l.newRequest(ctx, all[0], ttl, opts)
 	}
+	if a, b, found := round.Clash(all); found {
+		return request{}, invalid("resource %s is a key that belongs to resource %s", quote(b), quote(a))
+	}
 	for _, s := range l.shards {
 		if err := s.check(all); err != nil {
 			return request{}, err
@@ -84,6 +87,39 @@ func (r *request) several() bool { return r.hold.group != nil }
 func (r *request) watch() {
 	if r.several() && !r.once && r.call.retries != 0 {
 		r.locker.lines.Watch(r.hold.group, r.hold.resources)
+	}
+}
+
+// maxYields is how often in a row a request for several resources leaves them to one
+// that was called. It has no place in their lines, and would wait for ever where
+// somebody always has.
+const maxYields = 3
+
+// yields reports whether the next attempt leaves resources to those who are called. The
+// first try on quiet ones needs no gate.
+func (r *request) yields() bool {
+	w := &r.wait
+	return w.yielded < maxYields && (w.refused || r.locker.memory.Contended(r.hold.resources...))
+}
+
+// learnAll takes note of what an attempt for several resources has told: not which of
+// them is contended.
+func (w *wait) learnAll(t round.Ticket, res round.Result) {
+	w.refused = w.refused || res.Refused > 0
+	switch {
+	case res.Gate.Reserved:
+		w.yielded++
+	case !t.Yields:
+		w.yielded = 0
+	}
+}
+
+// tried lets those go on that wait for the end of an attempt, which was refused.
+func (h *hold) tried() {
+	if h.group != nil {
+		h.group.Asked()
+	} else {
+		h.place.Tried()
 	}
 }
 

@@ -30,6 +30,7 @@ type wait struct {
 	deaf    int           // attempts while it waited for the confirmation that the node listens
 	rank    int           // how many were before it when the gate said so last
 	denied  int           // attempts in a row in which the gate alone has granted
+	yielded int           // attempts in which several resources were left to one that was called
 
 	counted bool // it counts as waiting
 }
@@ -39,14 +40,14 @@ type wait struct {
 // again now and then.
 func (r *request) queues() bool { return !r.several() && !r.once && r.call.retries != 0 }
 
-// stand waits for the request's turn in the line of its Locker. The wait is
-// bounded as if it were spent with pauses between attempts.
-func (r *request) stand(ctx context.Context) error {
+// stand waits for the request's turn in its Locker. The wait is bounded as if it were
+// spent with pauses between attempts.
+func (r *request) stand(ctx context.Context, mayGo func() bool) error {
 	r.countWaiting(ctx)
-	for !r.hold.place.MayGo() {
+	for !mayGo() {
 		left := r.left()
 		if left == 0 || !r.advance(minRetry) {
-			return r.fail(ErrNotAcquired, nil, ErrContended)
+			return r.fail(ErrNotAcquired, nil, r.kinds()...)
 		}
 		if _, err := r.sleep(ctx, min(r.untilRetry(), left)); err != nil {
 			return err
@@ -59,11 +60,11 @@ func (r *request) stand(ctx context.Context) error {
 // whether it asks the gate before the other nodes.
 func (r *request) ticket(ctx context.Context) round.Ticket {
 	l, w := r.locker, &r.wait
-	timeout := r.call.timeout(r.ttl)
-	gate := round.NoGate
-	if !r.several() {
-		gate = l.fleet.Gate(r.resource)
+	if r.several() {
+		return round.Ticket{Gate: round.NoGate, Yields: r.yields()}
 	}
+	timeout := r.call.timeout(r.ttl)
+	gate := l.fleet.Gate(r.resource)
 	if gate == round.NoGate || l.fleet.Silent(gate, timeout) {
 		return round.Ticket{Gate: round.NoGate}
 	}
@@ -137,7 +138,8 @@ func isClosed(c <-chan struct{}) bool {
 func (r *request) learn(t round.Ticket, res round.Result) {
 	w := &r.wait
 	if r.several() {
-		return // nobody knows which of them is contended
+		w.learnAll(t, res)
+		return
 	}
 	if !res.Gate.Refused && res.Outcome == quorum.Acquired {
 		w.joined = false // it is not in the line any more, or leaves it with its release
@@ -368,7 +370,7 @@ func (r *request) rest(ctx context.Context) error {
 // others before it in the line that the gate keeps is told when it is its turn.
 func (r *request) heed() bool {
 	if r.several() {
-		return true
+		return r.hold.group.May()
 	}
 	w, why := &r.wait, r.hold.place.Why()
 	w.called = w.called || why&line.Called != 0

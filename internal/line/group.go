@@ -1,100 +1,255 @@
 package line
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // A Group is what one caller has of the lines of several resources, and then the
 // lock it was granted. It has a place in none of them, so that it holds nobody up
-// who wants one resource while it waits for another; but it is told when a lock of
-// one of them has ended. Its zero value is ready.
+// who wants one resource while it waits for another. Of the groups that have a
+// resource in common, one asks the nodes at a time, and none while the process
+// holds one of their resources: however many wait, they cost little more than
+// one. Its zero value is ready.
 type Group struct {
 	table     *Table
 	resources []string
-	state     state // queued: it is told
+	lines     []*line
+	number    uint64 // in the order in which the groups came
+	seen      uint64 // the scan that has looked at it
+	state     state
+	due       bool // it is to ask when it may
+	nudged    bool // it was made due by the end of a lock, since it was by itself
 	woken     chan struct{}
 }
 
-// Watch has g told when a lock of one of the resources, a list without duplicates
-// that it keeps, has ended in this process.
+// Watch has g take turns with others that want one of the resources, a list
+// without duplicates that it keeps.
 func (t *Table) Watch(g *Group, resources []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g.table, g.resources, g.state = t, resources, queued
+	t.came++
+	g.table, g.number, g.state = t, t.came, queued
 	g.woken = make(chan struct{}, 1)
-	for _, resource := range resources {
-		l := t.get(resource)
+	t.join(g, resources)
+	for _, l := range g.lines {
 		l.groups = append(l.groups, g)
 	}
 }
 
-// Woken returns a channel that tells when there is a reason to try again; nil
+func (t *Table) join(g *Group, resources []string) {
+	g.resources, g.lines = resources, make([]*line, len(resources))
+	for i, resource := range resources {
+		g.lines[i] = t.get(resource)
+	}
+}
+
+// Ask reports whether g may ask the nodes now, and [Group.Asked] is owed. If not, it is
+// told by Woken when it may. A group that does not watch may always ask.
+func (g *Group) Ask() bool {
+	if g.table == nil {
+		return true
+	}
+	g.table.mu.Lock()
+	defer g.table.mu.Unlock()
+	if g.state == asking {
+		return true
+	}
+	g.due, g.nudged = true, false
+	return g.start()
+}
+
+// start has g ask if it may.
+func (g *Group) start() bool {
+	for _, l := range g.lines {
+		if l.held > 0 || l.asking != nil || l.favoured {
+			return false
+		}
+	}
+	g.state, g.due = asking, false
+	for _, l := range g.lines {
+		l.asking, l.went = g, true
+	}
+	return true
+}
+
+// May reports whether g has been told that it may ask.
+func (g *Group) May() bool {
+	if g.table == nil {
+		return false
+	}
+	g.table.mu.Lock()
+	defer g.table.mu.Unlock()
+	return g.state == asking
+}
+
+// Asked ends what Ask began, of a group that was refused.
+func (g *Group) Asked() {
+	if g.table == nil {
+		return
+	}
+	g.table.mu.Lock()
+	defer g.table.mu.Unlock()
+	if g.state == asking {
+		g.state = queued
+		g.stop()
+		g.table.freed(g.lines...)
+	}
+}
+
+func (g *Group) stop() {
+	for _, l := range g.lines {
+		l.asking = nil
+	}
+}
+
+// Woken returns a channel that tells when there is a reason to look again; nil
 // without Watch.
 func (g *Group) Woken() <-chan struct{} { return g.woken }
+
+func (g *Group) wake() {
+	select {
+	case g.woken <- struct{}{}:
+	default: // told already
+	}
+}
 
 // Leave ends what Watch began.
 func (g *Group) Leave() {
 	if g.table == nil {
 		return
 	}
-	g.table.mu.Lock()
-	defer g.table.mu.Unlock()
-	if g.state == queued {
-		g.unwatch()
+	t := g.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if g.state != queued && g.state != asking {
+		return
 	}
+	g.unwatch()
+	t.freed(g.lines...)
+	t.removeAll(g)
 }
 
 func (g *Group) unwatch() {
-	g.state = outside
-	for _, resource := range g.resources {
-		l := g.table.lines[resource]
+	if g.state == asking {
+		g.stop()
+	}
+	g.state, g.due = outside, false
+	for _, l := range g.lines {
 		i := slices.Index(l.groups, g)
 		l.groups = slices.Delete(l.groups, i, i+1)
-		g.table.remove(l, resource)
 	}
 }
 
-// HoldAll turns g into a lock on the resources, the same ones if it is told of
-// them, that this process holds.
+func (t *Table) removeAll(g *Group) {
+	for i, l := range g.lines {
+		t.remove(l, g.resources[i])
+	}
+	g.lines = nil
+}
+
+// HoldAll turns g into a lock on the resources, the same ones if it watches, that
+// this process holds.
 func (t *Table) HoldAll(g *Group, resources []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, resource := range resources {
-		t.get(resource).held++
-	}
-	if g.state == queued {
+	if g.state == outside {
+		t.join(g, resources)
+	} else {
 		g.unwatch()
 	}
-	g.table, g.resources, g.state = t, resources, holding
+	for _, l := range g.lines {
+		l.held++
+	}
+	g.table, g.state = t, holding
 }
 
-// End ends the hold that HoldAll began, and lets the next one go for each of the
-// resources.
+// End ends the hold that HoldAll began, and lets the next ones go.
 func (g *Group) End() {
 	t := g.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g.state = outside
-	for _, resource := range g.resources {
-		l := t.lines[resource]
-		l.held--
-		t.remove(l, resource)
-		if l.head != nil && l.held == 0 {
-			l.head.wake(Turn)
+	for _, l := range g.lines {
+		l.ended()
+	}
+	t.freed(g.lines...)
+	t.removeAll(g)
+}
+
+// ended notes that a lock of the line's resource has ended. Groups that rest between
+// two attempts are to look at once; but once only until they are due by
+// themselves: where another process has the rest of what they want, each lock
+// that comes and goes here would have them ask in vain.
+func (l *line) ended() {
+	l.held--
+	if l.held > 0 {
+		return
+	}
+	l.owed = true
+	for _, g := range l.groups {
+		if !g.nudged && g.state == queued {
+			g.due, g.nudged = true, true
 		}
-		l.tell()
 	}
 }
 
-// tell tells one of the groups that a lock has ended, each in turn: the others
-// would try in vain, and the first one may wait for something else.
-func (l *line) tell() {
-	if len(l.groups) == 0 || l.held > 0 {
+// freed lets those go on who waited for what has changed in some lines: groups that are
+// due, in the order in which they came, and the heads of the lines. Where a group
+// has asked since the head was told last, the head comes first, and groups wait
+// until it has asked.
+func (t *Table) freed(lines ...*line) {
+	due := t.due[:0]
+	t.scans++
+	for _, l := range lines {
+		if l.went {
+			l.letHead(true)
+		}
+		for _, g := range l.groups {
+			if g.due && g.seen != t.scans {
+				g.seen = t.scans
+				due = append(due, g)
+			}
+		}
+	}
+	if len(lines) > 1 {
+		slices.SortFunc(due, func(a, b *Group) int { return cmp.Compare(a.number, b.number) })
+	}
+	for _, g := range due {
+		if g.start() {
+			g.wake()
+		}
+	}
+	clear(due)
+	t.due = due[:0]
+	for _, l := range lines {
+		l.letHead(false)
+	}
+}
+
+// letHead tells the head that it may go now, if that is news.
+func (l *line) letHead(first bool) {
+	if !l.owed || l.held > 0 || l.asking != nil {
 		return
 	}
-	g := l.groups[0]
-	copy(l.groups, l.groups[1:])
-	l.groups[len(l.groups)-1] = g
-	select {
-	case g.woken <- struct{}{}:
-	default: // told already
+	l.owed = false
+	if l.head == nil {
+		return
+	}
+	l.went = false
+	l.favoured = first && len(l.groups) > 0
+	l.head.wake(Turn)
+}
+
+// Tried notes that p, the head of its line, has asked and was refused.
+func (p *Place) Tried() {
+	if p.table == nil {
+		return
+	}
+	p.table.mu.Lock()
+	defer p.table.mu.Unlock()
+	if l := p.line; l != nil && l.head == p && l.favoured {
+		l.favoured = false
+		p.table.freed(l)
 	}
 }

@@ -22,19 +22,108 @@ func told(c <-chan struct{}) bool {
 	}
 }
 
-func TestAGroupIsToldOfEachLockThatEndsAndNotOfThoseThatAreLeft(t *testing.T) {
+func TestAGroupMayAskWhenNoneOfItsResourcesIsHeld(t *testing.T) {
 	var table line.Table
 	var all line.Group
 	var one, other line.Place
 	table.Hold(&one, "a")
 	table.Hold(&other, "a")
 	table.Watch(&all, []string{"a", "b"})
-	assert.False(t, told(all.Woken()))
+	assert.False(t, all.Ask())
 	one.End()
 	assert.False(t, told(all.Woken()), "the resource is held still")
 	other.End()
 	assert.True(t, told(all.Woken()))
+	assert.True(t, all.May())
+	assert.True(t, all.Ask())
 	all.Leave()
+	assert.Zero(t, table.Len())
+}
+
+func TestGroupsThatOverlapAskOneAfterTheOther(t *testing.T) {
+	var table line.Table
+	var first, second, third, apart line.Group
+	table.Watch(&first, []string{"a", "b"})
+	table.Watch(&second, []string{"a", "c"})
+	table.Watch(&third, []string{"a", "b"})
+	table.Watch(&apart, []string{"x", "y"})
+	assert.True(t, first.Ask())
+	assert.False(t, third.Ask())
+	assert.False(t, second.Ask())
+	assert.True(t, apart.Ask())
+	first.Asked()
+	assert.True(t, second.May(), "who came first is first")
+	assert.True(t, told(second.Woken()))
+	assert.False(t, third.May())
+	second.Leave() // without having asked
+	assert.True(t, third.May())
+	table.HoldAll(&third, []string{"a", "b"})
+	assert.False(t, first.Ask())
+	third.End()
+	assert.True(t, first.May())
+	for _, g := range []*line.Group{&first, &apart} {
+		g.Leave()
+	}
+	assert.Zero(t, table.Len())
+}
+
+// What else a group wants may be held by another process, all the time.
+func TestLocksThatComeAndGoHaveAGroupAskOnceUntilItIsDue(t *testing.T) {
+	var table line.Table
+	var all line.Group
+	table.Watch(&all, []string{"a", "b"})
+	asked := 0
+	for range 3 {
+		assert.True(t, all.Ask())
+		all.Asked()
+		for range 5 {
+			var p line.Place
+			table.Hold(&p, "a")
+			p.End()
+			if all.May() {
+				asked++
+				all.Asked()
+			}
+		}
+	}
+	assert.Equal(t, 3, asked)
+	all.Leave()
+	assert.Zero(t, table.Len())
+}
+
+func TestAGroupAndTheHeadOfALineTakeTurns(t *testing.T) {
+	var table line.Table
+	var all line.Group
+	var holder, head line.Place
+	table.Hold(&holder, "a")
+	table.Watch(&all, []string{"a", "b"})
+	assert.False(t, all.Ask())
+	assert.False(t, table.Join(&head, "a", pace))
+	holder.End()
+	assert.True(t, all.May())
+	assert.False(t, head.MayGo(), "the group asks")
+	table.HoldAll(&all, []string{"a", "b"})
+	assert.False(t, head.MayGo())
+	var next line.Group
+	table.Watch(&next, []string{"a", "c"})
+	assert.False(t, next.Ask())
+	all.End()
+	assert.True(t, told(head.Woken()))
+	assert.True(t, head.MayGo(), "a group has asked before")
+	assert.False(t, next.May())
+	head.Tried()
+	assert.True(t, next.May())
+	next.Leave()
+
+	table.Watch(&next, []string{"a", "c"})
+	assert.True(t, next.Ask())
+	assert.False(t, head.MayGo())
+	next.Asked()
+	assert.True(t, head.MayGo())
+	assert.False(t, next.Ask())
+	head.Leave()
+	assert.True(t, next.May(), "who was to come first has gone")
+	next.Leave()
 	assert.Zero(t, table.Len())
 }
 

@@ -14,17 +14,24 @@ type Table struct {
 	mu    sync.Mutex
 	lines map[string]*line
 	spare []*line
+	came  uint64   // how many groups have
+	scans uint64   // for groups that are due
+	due   []*Group // room for those
 }
 
 // maxSpare bounds the lines kept for reuse.
 const maxSpare = 64
 
-// A line exists while a place in it is taken, a lock is held or a group is told of it.
+// A line exists while a place in it is taken, a lock is held or a group waits.
 type line struct {
 	head, tail *Place
 	held       int      // locks of the resource that this process holds
 	entry      int      // the node in whose line the process stands, from 1; 0 if in none
-	groups     []*Group // that wait for this resource and others
+	groups     []*Group // that wait for this resource and others, in the order in which they came
+	asking     *Group   // asks the nodes
+	went       bool     // a group has asked since the head was told that it may go
+	owed       bool     // the head is to be told
+	favoured   bool     // the head has been told, and groups wait until it has asked
 }
 
 // A Place is where one caller stands in a line, and then the lock it was
@@ -56,6 +63,7 @@ type state uint8
 const (
 	outside state = iota // in no line, and not held
 	queued
+	asking // of a group
 	holding
 )
 
@@ -101,7 +109,16 @@ func (t *Table) get(resource string) *line {
 	return l
 }
 
-func (l *line) mayGo(p *Place) bool { return l.head == p && l.held == 0 }
+func (l *line) mayGo(p *Place) bool {
+	if l.head != p || l.held > 0 {
+		return false
+	}
+	if l.asking != nil {
+		l.owed = true
+		return false
+	}
+	return true
+}
 
 // Pace returns how often the head of the line is to try: as often as whoever waits
 // in it would.
@@ -221,7 +238,10 @@ func (p *Place) Leave() (node int, owed bool) {
 		l.entry, owed = 0, true
 	}
 	if p.state == queued {
-		p.drop(first && l.held == 0)
+		if first {
+			l.owed, l.favoured = true, false
+		}
+		p.drop()
 	}
 	return node, owed
 }
@@ -232,6 +252,9 @@ func (t *Table) Hold(p *Place, resource string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.state == queued {
+		if p.line.head == p {
+			p.line.favoured = false
+		}
 		p.line.held++
 		p.dequeue()
 	} else {
@@ -246,10 +269,8 @@ func (p *Place) End() {
 	t := p.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := p.line
-	l.held--
-	p.drop(l.held == 0)
-	l.tell()
+	p.line.ended()
+	p.drop()
 }
 
 // dequeue takes p out of its line.
@@ -268,22 +289,19 @@ func (p *Place) dequeue() {
 	p.prev, p.next = nil, nil
 }
 
-// drop gives up what p has of its line, and tells the head that it may go now if
-// that is news.
-func (p *Place) drop(news bool) {
+// drop gives up what p has of its line, and lets those go on who waited for that.
+func (p *Place) drop() {
 	t, l := p.table, p.line
 	p.line, p.state = nil, outside
+	t.freed(l)
 	t.remove(l, p.resource)
-	if l.head != nil && news {
-		l.head.wake(Turn)
-	}
 }
 
 // remove removes a line that nothing is left of.
 func (t *Table) remove(l *line, resource string) {
 	if l.head == nil && l.held == 0 && len(l.groups) == 0 {
 		delete(t.lines, resource)
-		l.entry = 0
+		*l = line{groups: l.groups[:0]}
 		if len(t.spare) < maxSpare {
 			t.spare = append(t.spare, l)
 		}

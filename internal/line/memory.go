@@ -50,12 +50,20 @@ func (m *Memory) Others(resource string, wait bool) {
 	}
 }
 
-// Contended reports whether a resource was contended a moment ago.
-func (m *Memory) Contended(resource string) bool {
+// Contended reports whether one of some resources was contended a moment ago.
+func (m *Memory) Contended(resources ...string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now, s := time.Now(), m.known(resource)
-	return s != nil && (now.Before(s.until) || now.Before(s.others))
+	if m.slots == nil {
+		return false
+	}
+	now := time.Now()
+	for _, resource := range resources {
+		if s := m.known(resource); s != nil && (now.Before(s.until) || now.Before(s.others)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Saw is [Belief.Saw] for all that ask for a resource.

@@ -36,6 +36,9 @@ func (f *Fleet) Acquire(ctx context.Context, resources []string, value string, t
 	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
+	if outcome == quorum.Acquired && g.many != nil && g.many.yields {
+		outcome = a.yield(ctx, l.wait()-time.Since(a.began))
+	}
 	if outcome == quorum.Acquired && g.fence != nil {
 		if outcome = a.agree(ctx); outcome != quorum.Acquired {
 			a.tally.Granted = a.counters().there // no others have agreed to the token
@@ -200,6 +203,9 @@ func (a *attempt) count(node int, v vote) {
 	}
 	if a.grant.gate != nil && node == a.ticket.Gate {
 		a.answer.read(&v)
+	}
+	if a.grant.many != nil && v.kind == refused && v.mark == reservedMark {
+		a.answer.Reserved = true
 	}
 	switch v.kind {
 	case granted:

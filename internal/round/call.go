@@ -42,6 +42,7 @@ type vote struct {
 	rank int           // of a refusal at a gate: how many are before; negative if not in the line
 	came string        // of a refusal at a gate: when the Locker came first
 	next bool          // of a release at a gate: somebody waits, and is to have the resource next
+	told []any         // of a release of several resources: which of them that is said of
 
 	counter int64 // of a grant: what the fencing counter stands at
 }
@@ -152,8 +153,8 @@ func (onceCmd) NoRetry() bool { return true }
 
 // read turns the reply to a call into a vote.
 func (v *vote) read(c *call, reply any) error {
-	if all, ok := reply.([]any); ok && c.op == OpRelease && c.plain != nil && len(all) == 2 && all[1] == reservedMark {
-		v.next, reply = true, all[0]
+	if all, ok := reply.([]any); ok && c.op == OpRelease && c.plain != nil && len(all) >= 2 && all[1] == reservedMark {
+		v.next, v.told, reply = true, all[2:], all[0]
 	}
 	n, _ := reply.(int64)
 	yes := n == 1 || n > 1 && c.reply != isOne

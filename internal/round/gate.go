@@ -190,6 +190,9 @@ type Ticket struct {
 	// Came is when the Locker came first, as a refusal has told it; Now to come
 	// now; empty not to wait.
 	Came string
+	// Yields is for several resources: what the gates have reserved for another Locker is
+	// left to it. There is no Gate then.
+	Yields bool
 }
 
 // Now is the Came of a Locker that begins to wait.
@@ -281,6 +284,9 @@ func (g *Grant) at(c *call, node int) *call {
 
 // enter prepares the acquire at the gate.
 func (g *Grant) enter(t Ticket) {
+	if g.many != nil && t.Yields {
+		g.many.enter(g)
+	}
 	if t.Gate == NoGate {
 		return
 	}
@@ -339,7 +345,13 @@ func (g *Grant) Depart() (node int, stands bool) {
 
 // parted passes on what the gate has said to the release.
 func (g *Grant) parted(node int, v vote) {
-	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep && (v.kind == removed || v.kind == notOurs) {
+	if v.kind != removed && v.kind != notOurs {
+		return
+	}
+	if g.many != nil && g.many.last != nil {
+		g.many.parted(g.fleet, node, v.told)
+	}
+	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep {
 		g.fleet.hooks.Next(g.train.Resources()[0], v.next)
 	}
 }

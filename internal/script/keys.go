@@ -31,6 +31,9 @@ func Counter(resource string) string {
 
 const counterSuffix = ":redlock:token"
 
+// Reserved reports whether a resource may be a key that is kept beside another one.
+func Reserved(resource string) bool { return strings.Contains(resource, ":redlock:") }
+
 // hasTag reports whether resource has a hash tag: what is between its first {
 // and the next } decides its slot, unless that is nothing.
 func hasTag(resource string) bool {

@@ -1,4 +1,4 @@
--- KEYS resources, first those whose line is kept here, then the line and the reservation of each of these; ARGV[1] value, ARGV[2] how many lines are kept here, ARGV[3] how many of a line to call until one hears it, ARGV[4] ms to reserve for that one; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same.
+-- KEYS resources, first those whose line is kept here, then the line and the reservation of each of these; ARGV[1] value, ARGV[2] how many lines are kept here, ARGV[3] how many of a line to call until one hears it, ARGV[4] ms to reserve for that one; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same; or {that, "next", of which of the first KEYS are reserved now...}.
 
 -- Of the line everything is a hint: what is not as expected there is passed over.
 local function hint(...)
@@ -21,9 +21,12 @@ for i = 1, resources do
     all, free[i] = -1, not value
   end
 end
+local told = {all, "next"}
 for i = 1, lines do
   local line, reservation = KEYS[resources + 2 * i - 1], KEYS[resources + 2 * i]
-  if free[i] and hint("EXISTS", reservation) == 0 then
+  if free[i] and hint("EXISTS", reservation) ~= 0 then
+    told[#told + 1] = i
+  elseif free[i] then
     local heads = hint("ZRANGE", line, 0, ARGV[3] - 1) or {}
     local chosen, dead = nil, 0
     for j, head in ipairs(heads) do
@@ -35,8 +38,11 @@ for i = 1, lines do
       end
       dead = j
     end
-    if chosen then hint("SET", reservation, chosen, "PX", ARGV[4]) end
+    if chosen then
+      hint("SET", reservation, chosen, "PX", ARGV[4])
+      told[#told + 1] = i
+    end
     if heads[1] then hint("ZREMRANGEBYRANK", line, 0, chosen and dead or dead - 1) end
   end
 end
-return failure or all
+return failure or #told > 2 and told or all

@@ -24,6 +24,9 @@ var acquireGateSource string
 //go:embed release_gate.lua
 var releaseGateSource string
 
+//go:embed acquire_gates.lua
+var acquireGatesSource string
+
 //go:embed release_gates.lua
 var releaseGatesSource string
 
@@ -46,15 +49,17 @@ var (
 	AcquireGate = load(acquireGateSource)
 	ReleaseGate = load(releaseGateSource)
 
-	// ReleaseGates is for a lock on several resources, on a node that keeps the lines
-	// of some of them.
+	// AcquireGates and ReleaseGates are for a lock on several resources, on a node that
+	// keeps the lines of some of them.
+	AcquireGates = load(acquireGatesSource)
 	ReleaseGates = load(releaseGatesSource)
 
-	// AcquireFenced, AcquireGateFenced and ExtendFenced are for locks with a fencing
-	// token. These are released as others: the counters stay.
-	AcquireFenced     = load(fenceSource + acquireFencedSource)
-	AcquireGateFenced = load(fenceSource + acquireGateSource)
-	ExtendFenced      = load(fenceSource + extendFencedSource)
+	// AcquireFenced, AcquireGateFenced, AcquireGatesFenced and ExtendFenced are for locks
+	// with a fencing token. These are released as others: the counters stay.
+	AcquireFenced      = load(fenceSource + acquireFencedSource)
+	AcquireGateFenced  = load(fenceSource + acquireGateSource)
+	AcquireGatesFenced = load(fenceSource + acquireGatesSource)
+	ExtendFenced       = load(fenceSource + extendFencedSource)
 )
 
 // A Script is a Lua script and the name under which a node caches it. Both are
