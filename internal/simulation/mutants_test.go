@@ -45,7 +45,7 @@ var mutants = []mutant{
 	}},
 	{"lanes not in order", []edit{
 		{"internal/lane/lane.go", "		p.state = waiting\n		p.ready = make(chan struct{})", "		p.run()"},
-		{"internal/lane/place.go", "	if prev == nil && next != nil {", "	if false {"},
+		{"internal/lane/place.go", "; due != nil {", "; due != nil && false {"},
 	}},
 	{"decision at half instead of a majority", []edit{
 		{"internal/quorum/quorum.go", "return nodes/2 + 1", "return (nodes + 1) / 2"},
