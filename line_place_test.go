@@ -70,7 +70,10 @@ func TestALateUnlockOfALockThatRanOutDoesNotTakeThePlaceOfItsLocker(t *testing.T
 		all.Go(func() { order.turn(t, l, 1, time.Millisecond) })
 		time.Sleep(2 * time.Second) // late has run out, and the other one has it
 		require.Equal(t, 1, waiting(t, nodes))
+		synctest.Wait()
+		order.mu.Lock()
 		require.Equal(t, []int{0}, order.who)
+		order.mu.Unlock()
 		require.ErrorIs(t, late.Unlock(t.Context()), redlock.ErrLockLost)
 		synctest.Wait()
 		assert.Equal(t, 1, waiting(t, nodes))

@@ -124,3 +124,57 @@ func TestAWakeUpIsPassedOnByWhoGivesUp(t *testing.T) {
 		unlock(t, second.lock)
 	})
 }
+
+// The lock begins before the caller for several asks, and ends while it asks: that
+// is when it is refused, and nobody tells it that the reason has gone.
+func TestACallerForSeveralIsToldOfALockThatEndsWhileItAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		unlock(t, lockAll(t, l, "a", "b")) // loads the scripts
+		for _, n := range nodes {
+			n.slow(10 * time.Millisecond)
+		}
+		go func() {
+			k, err := l.Lock(t.Context(), "a", ttl)
+			if assert.NoError(t, err) {
+				assert.NoError(t, k.Unlock(t.Context())) // a section that takes no time
+			}
+		}()
+		time.Sleep(time.Millisecond)
+		w := want(t, l, []string{"a", "b"}, rarely...)
+		time.Sleep(time.Second)
+		require.True(t, w.has(), "both are free for a second, and nobody has told it")
+		unlock(t, w.lock)
+	})
+}
+
+// Two callers that came first ask in vain again and again for what another process
+// has. What the third one wants is free.
+func TestACallerForSeveralHasItsTurnBesideThoseThatCameFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		k, err := newLocker(t, nodes).Lock(t.Context(), "x", time.Hour)
+		require.NoError(t, err)
+		for _, n := range nodes {
+			n.slow(10 * time.Millisecond)
+		}
+		for range 2 {
+			go func() {
+				_, err := l.LockAll(t.Context(), []string{"a", "x"}, ttl, redlock.WithRetry(redlock.Forever, 5*time.Millisecond), redlock.WithMaxWait(time.Minute))
+				assert.ErrorIs(t, err, redlock.ErrContended)
+			}()
+		}
+		time.Sleep(100 * time.Millisecond)
+		w, err := l.LockAll(t.Context(), []string{"a", "b"}, ttl, redlock.WithRetry(redlock.Forever, 5*time.Millisecond), redlock.WithMaxWait(10*time.Second))
+		assert.NoError(t, err, "both are free all the time")
+		if err == nil {
+			assert.NoError(t, w.Unlock(t.Context()))
+		}
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, k.Unlock(t.Context()))
+	})
+}

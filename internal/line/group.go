@@ -15,7 +15,7 @@ type Group struct {
 	table     *Table
 	resources []string
 	lines     []*line
-	number    uint64 // in the order in which the groups came
+	number    uint64 // in the order in which groups became due
 	seen      uint64 // the scan that has looked at it
 	state     state
 	due       bool // it is to ask when it may
@@ -28,8 +28,7 @@ type Group struct {
 func (t *Table) Watch(g *Group, resources []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.came++
-	g.table, g.number, g.state = t, t.came, queued
+	g.table, g.state = t, queued
 	g.woken = make(chan struct{}, 1)
 	t.join(g, resources)
 	for _, l := range g.lines {
@@ -55,8 +54,16 @@ func (g *Group) Ask() bool {
 	if g.state == asking {
 		return true
 	}
-	g.due, g.nudged = true, false
+	g.nudged = false
+	g.isDue()
 	return g.start()
+}
+
+func (g *Group) isDue() {
+	if !g.due {
+		g.table.turns++
+		g.due, g.number = true, g.table.turns
+	}
 }
 
 // start has g ask if it may.
@@ -178,9 +185,10 @@ func (g *Group) End() {
 }
 
 // ended notes that a lock of the line's resource has ended. Groups that rest between
-// two attempts are to look at once; but once only until they are due by
-// themselves: where another process has the rest of what they want, each lock
-// that comes and goes here would have them ask in vain.
+// two attempts are to look at once, and so is one that asks, and may be refused
+// because of it; but once only until they are due by themselves: where another
+// process has the rest of what they want, each lock that comes and goes here
+// would have them ask in vain.
 func (l *line) ended() {
 	l.held--
 	if l.held > 0 {
@@ -188,14 +196,15 @@ func (l *line) ended() {
 	}
 	l.owed = true
 	for _, g := range l.groups {
-		if !g.nudged && g.state == queued {
-			g.due, g.nudged = true, true
+		if !g.nudged {
+			g.nudged = true
+			g.isDue()
 		}
 	}
 }
 
 // freed lets those go on who waited for what has changed in some lines: groups that are
-// due, in the order in which they came, and the heads of the lines. Where a group
+// due, in the order in which they became so, and the heads of the lines. Where a group
 // has asked since the head was told last, the head comes first, and groups wait
 // until it has asked.
 func (t *Table) freed(lines ...*line) {
@@ -212,9 +221,7 @@ func (t *Table) freed(lines ...*line) {
 			}
 		}
 	}
-	if len(lines) > 1 {
-		slices.SortFunc(due, func(a, b *Group) int { return cmp.Compare(a.number, b.number) })
-	}
+	slices.SortFunc(due, func(a, b *Group) int { return cmp.Compare(a.number, b.number) })
 	for _, g := range due {
 		if g.start() {
 			g.wake()

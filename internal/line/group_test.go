@@ -48,15 +48,17 @@ func TestGroupsThatOverlapAskOneAfterTheOther(t *testing.T) {
 	table.Watch(&third, []string{"a", "b"})
 	table.Watch(&apart, []string{"x", "y"})
 	assert.True(t, first.Ask())
-	assert.False(t, third.Ask())
 	assert.False(t, second.Ask())
+	assert.False(t, third.Ask())
 	assert.True(t, apart.Ask())
 	first.Asked()
-	assert.True(t, second.May(), "who came first is first")
+	assert.False(t, first.Ask(), "the others are due for longer")
+	assert.True(t, second.May())
 	assert.True(t, told(second.Woken()))
 	assert.False(t, third.May())
 	second.Leave() // without having asked
 	assert.True(t, third.May())
+	assert.False(t, first.May())
 	table.HoldAll(&third, []string{"a", "b"})
 	assert.False(t, first.Ask())
 	third.End()
@@ -87,6 +89,22 @@ func TestLocksThatComeAndGoHaveAGroupAskOnceUntilItIsDue(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 3, asked)
+	all.Leave()
+	assert.Zero(t, table.Len())
+}
+
+func TestAGroupThatIsRefusedBecauseOfALockThatHasEndedMeanwhileAsksAgain(t *testing.T) {
+	var table line.Table
+	var all line.Group
+	var p line.Place
+	table.Watch(&all, []string{"a", "b"})
+	assert.True(t, all.Ask())
+	table.Hold(&p, "a") // its attempt was under way before
+	p.End()
+	assert.False(t, told(all.Woken()), "it asks already")
+	all.Asked()
+	assert.True(t, all.May())
+	assert.True(t, told(all.Woken()))
 	all.Leave()
 	assert.Zero(t, table.Len())
 }

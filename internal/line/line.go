@@ -14,7 +14,7 @@ type Table struct {
 	mu    sync.Mutex
 	lines map[string]*line
 	spare []*line
-	came  uint64   // how many groups have
+	turns uint64   // how often a group has become due
 	scans uint64   // for groups that are due
 	due   []*Group // room for those
 }
@@ -27,7 +27,7 @@ type line struct {
 	head, tail *Place
 	held       int      // locks of the resource that this process holds
 	entry      int      // the node in whose line the process stands, from 1; 0 if in none
-	groups     []*Group // that wait for this resource and others, in the order in which they came
+	groups     []*Group // that wait for this resource and others
 	asking     *Group   // asks the nodes
 	went       bool     // a group has asked since the head was told that it may go
 	owed       bool     // the head is to be told

@@ -45,16 +45,16 @@ func (w *world) called(n *node, resource, self string) {
 
 // passedOn checks that a release, or one who leaves the line, calls somebody if the
 // resource is free then.
-func (w *world) passedOn(n *node, c *command, reserved string) {
-	for _, x := range w.waiting(c.keys[0]) {
+func (w *world) passedOn(n *node, c *command, resource, reserved string) {
+	for _, x := range w.waiting(resource) {
 		if x.process.self == c.locker || !x.ready(n) {
 			continue
 		}
 		w.stats.Line.Passed++
 		if reserved == "" || c.leaves && reserved == c.locker {
 			w.violate("f", x.resource, x.joined, time.Now(),
-				"%q let nobody go while waiter %d of process %d was in line since %s, which asked at %s and was called at %s",
-				c.args[8], x.number, x.process.id, w.clock(x.joined), w.clock(x.asked), w.clock(x.called))
+				"a release let nobody go while waiter %d of process %d was in line since %s, which asked at %s and was called at %s",
+				x.number, x.process.id, w.clock(x.joined), w.clock(x.asked), w.clock(x.called))
 		}
 		return
 	}

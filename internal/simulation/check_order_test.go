@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -55,8 +54,7 @@ func TestTheCheckersFindAReleaseThatCallsNobody(t *testing.T) {
 	release := func(c command, reserved string) []string {
 		return stage(t, func(s *scene) {
 			s.waiter("first", 59.9, 0)
-			c.keys, c.args = []string{"r"}, slices.Repeat([]string{""}, 10)
-			s.passedOn(s.nodes[0], &c, reserved)
+			s.passedOn(s.nodes[0], &c, "r", reserved)
 		})
 	}
 	assert.Empty(t, release(command{locker: "other"}, "first"))

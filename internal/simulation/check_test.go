@@ -17,7 +17,7 @@ func stage(t *testing.T, f func(s *scene)) []string {
 	t.Helper()
 	var found []string
 	synctest.Test(t, func(*testing.T) {
-		w := &world{began: time.Now(), values: make(map[string]*value), resources: []string{"r"}}
+		w := &world{began: time.Now(), values: make(map[[2]string]*value), resources: []string{"r"}}
 		for i := range 3 {
 			w.nodes = append(w.nodes, newNode(w, i))
 		}

@@ -2,7 +2,7 @@ package simulation
 
 import "time"
 
-// checkTokens checks (f): no token of a resource is issued twice, and that of a
+// checkTokens checks (g): no token of a resource is issued twice, and that of a
 // later grant is larger.
 func (w *world) checkTokens() {
 	for i, first := range w.holds {

@@ -26,11 +26,11 @@ func (o op) String() string {
 	return [...]string{other: "other", acquire: "acquire", extend: "extend", release: "release", tell: "tell"}[o]
 }
 
-// A scriptKind is what a script does, and what it deals with beside the resource:
-// the line, or the counter of tokens.
+// A scriptKind is what a script does, and what it deals with beside the resource, or
+// several: the line, or the counter of tokens.
 type scriptKind struct {
-	op           op
-	gate, fenced bool
+	op                  op
+	gate, gates, fenced bool
 }
 
 // scripts finds a script's kind by its name and by its source.
@@ -41,6 +41,8 @@ var scripts = func() map[string]scriptKind {
 		script.AcquireGate: {op: acquire, gate: true}, script.ReleaseGate: {op: release, gate: true},
 		script.AcquireFenced: {op: acquire, fenced: true}, script.ExtendFenced: {op: extend, fenced: true},
 		script.AcquireGateFenced: {op: acquire, gate: true, fenced: true},
+		script.AcquireGates:      {op: acquire, gates: true}, script.ReleaseGates: {op: release, gates: true},
+		script.AcquireGatesFenced: {op: acquire, gates: true, fenced: true},
 	} {
 		args := s.Args(nil)
 		all[text(args[1])], all[text(s.Eval(args)[1])] = k, k
@@ -66,20 +68,46 @@ func newCommand(args []string) command {
 		return c
 	}
 	c.keys, c.value = args[3:3+n], args[3+n]
-	if c.gate || kind.fenced {
-		c.keys = c.keys[:1] // the others are the line's, and the counter
-	}
+	c.about(kind, n)
 	if c.gate {
 		c.locker = args[3+n+lockerAt[c.op]]
 		c.tellsLine(args[3+n+lockerAt[c.op]+1])
 	}
-	c.proposes = kind.op == acquire && kind.fenced && (kind.gate || args[5+n] == "1")
+	c.proposes = kind.op == acquire && kind.fenced && (kind.gate || kind.gates || args[5+n] == "1")
 	if len(args) > 4+n {
 		ms, _ := strconv.Atoi(args[4+n])
 		c.ttl = time.Duration(ms) * time.Millisecond
 	}
 	return c
 }
+
+// about leaves of the keys those of the resources: the others are counters and what
+// belongs to lines.
+func (c *command) about(kind scriptKind, n int) {
+	number := func(i int) int {
+		i, _ = strconv.Atoi(c.args[3+n+i])
+		return i
+	}
+	switch {
+	case kind.gate:
+		c.lines = []line{{c.keys[0], c.keys[2]}}
+		n = 1
+	case kind.gates && kind.op == acquire:
+		n = number(3)
+	case kind.gates:
+		kept := number(1)
+		n -= 2 * kept
+		for i := range kept {
+			c.lines = append(c.lines, line{c.keys[i], c.keys[n+2*i+1]})
+		}
+	case kind.fenced:
+		n /= 2
+	}
+	c.keys = c.keys[:n]
+}
+
+// A line is one that a command deals with.
+type line struct{ resource, reservation string }
 
 // lockerAt is which argument of a script that deals with the line names the Locker.
 var lockerAt = map[op]int{acquire: 2, release: 1}
@@ -107,9 +135,10 @@ func (c *command) propose(off time.Duration) {
 // A command is one of a request.
 type command struct {
 	op    op
-	gate  bool // it deals with the line too
+	gate  bool   // it deals with the line too
+	lines []line // that it deals with; of an acquire for several resources, none
 	args  []string
-	keys  []string // that it is about, if it is a script of the library
+	keys  []string // the resources that it is about, if it is a script of the library
 	value string   // of the lock
 	ttl   time.Duration
 

@@ -38,7 +38,7 @@ func (w *world) episode(i int) {
 		life, end := context.WithCancel(ctx)
 		defer context.AfterFunc(p.life, end)()
 		for n := range w.profile.workers {
-			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), episode: life}
+			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), several: w.random("several", i, p.id, n), episode: life}
 			workers.Go(func() {
 				time.Sleep(evenly(k.random, 0, 100*ms))
 				k.run(w.profile.locks)

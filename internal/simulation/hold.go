@@ -16,6 +16,7 @@ type hold struct {
 	w       *world
 	process *process
 	lock    *redlock.Lock
+	rest    []*hold // of the same lock, at its other resources
 	value   *value
 	ttl     time.Duration // that Until goes by
 	token   int64         // 0 without fencing
@@ -53,8 +54,23 @@ func grace(deciding time.Duration) time.Duration {
 	return min(max(deciding, 5*time.Millisecond), 50*time.Millisecond)
 }
 
-// hold notes that a lock was granted, just now.
+// hold notes that a lock was granted, just now. At each of its resources it is held as
+// if it were one of its own; what the program does is told the first.
 func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
+	first := p.holdAt(lock, lock.Resource(), ttl)
+	for _, resource := range lock.Resources()[1:] {
+		first.rest = append(first.rest, p.holdAt(lock, resource, ttl))
+	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.w.stats.Locks++
+	if first.rest != nil {
+		p.w.stats.Several++
+	}
+	return first
+}
+
+func (p *process) holdAt(lock *redlock.Lock, resource string, ttl time.Duration) *hold {
 	w, now := p.w, time.Now()
 	ttl = ttl.Truncate(time.Millisecond)
 	until := lock.Until()
@@ -63,11 +79,10 @@ func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
 	h.settled = now.Add(grace(now.Sub(h.began)))
 	ctx, _ := lock.Context(context.Background())
 	w.mu.Lock()
-	h.value = w.value(lock.Value(), lock.Resource())
+	h.value = w.value(lock.Value(), resource)
 	h.value.hold = h
 	w.granted(h)
 	w.holds = append(w.holds, h)
-	w.stats.Locks++
 	w.tell(h.value, "process %d holds it for %v, until %s", p.id, ttl, w.clock(until))
 	w.mu.Unlock()
 	context.AfterFunc(ctx, func() { h.over(context.Cause(ctx)) })
@@ -83,21 +98,27 @@ func (h *hold) begun(until time.Time, ttl time.Duration) time.Time {
 func (h *hold) unlock() {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	h.unlocked = true
-	if h.end.IsZero() {
-		h.end = time.Now()
-		h.w.tell(h.value, "Unlock")
+	for _, h := range h.all() {
+		h.unlocked = true
+		if h.end.IsZero() {
+			h.end = time.Now()
+			h.w.tell(h.value, "Unlock")
+		}
 	}
 }
+
+func (h *hold) all() []*hold { return append([]*hold{h}, h.rest...) }
 
 // unlocks calls Unlock, after unlock.
 func (h *hold) unlocks(ctx context.Context) {
 	err := h.lock.Unlock(ctx)
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	h.w.tell(h.value, "Unlock returned %v", err)
-	if err == nil && h.released.IsZero() {
-		h.released = time.Now()
+	for _, h := range h.all() {
+		h.w.tell(h.value, "Unlock returned %v", err)
+		if err == nil && h.released.IsZero() {
+			h.released = time.Now()
+		}
 	}
 }
 
@@ -154,9 +175,17 @@ func (h *hold) told(until time.Time) {
 // extend extends the lock by hand and notes the outcome.
 func (h *hold) extend(ctx context.Context, ttl time.Duration) {
 	h.w.mu.Lock()
-	h.asked = ttl.Truncate(time.Millisecond)
+	for _, h := range h.all() {
+		h.asked = ttl.Truncate(time.Millisecond)
+	}
 	h.w.mu.Unlock()
 	err := h.lock.Extend(ctx, ttl)
+	for _, h := range h.all() {
+		h.extended(err)
+	}
+}
+
+func (h *hold) extended(err error) {
 	h.sampling.Lock()
 	defer h.sampling.Unlock()
 	until := h.lock.Until()

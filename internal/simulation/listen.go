@@ -14,8 +14,16 @@ func (c *conn) listen(channel string) (reply []byte) {
 	s := c.link.node.redis.NewSubscriber()
 	s.Subscribe(channel)
 	c.listens = s
+	// Whoever publishes waits until a message is taken, and may publish several.
+	taken := make(chan miniredis.PubsubMessage, 1000)
 	go func() {
+		defer close(taken)
 		for m := range s.Messages() {
+			taken <- m
+		}
+	}()
+	go func() {
+		for m := range taken {
 			c.push(s, m)
 		}
 	}()

@@ -28,7 +28,7 @@ type village struct {
 func inVillage(t *testing.T, f func(v *village)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{began: time.Now(), values: make(map[string]*value)}
+		w := &world{began: time.Now(), values: make(map[[2]string]*value)}
 		w.weather = weather{near: ms, wide: ms}
 		n := newNode(w, 0)
 		w.nodes = []*node{n}

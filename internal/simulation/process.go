@@ -125,11 +125,12 @@ func (x *watcher) begin(ctx context.Context, cmd redis.Cmder) *call {
 	w := x.process.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := &call{process: x.process, node: x.node, op: read.op, value: read.value, from: time.Now()}
-	v := w.value(read.value, read.keys[0])
-	v.calls = append(v.calls, c)
-	if waiter, ok := ctx.Value(waiterKey{}).(*waiter); ok && v.waiter == nil {
-		v.waiter = waiter
+	c := &call{process: x.process, node: x.node, op: read.op, about: w.valuesOf(&read), from: time.Now()}
+	for _, v := range c.about {
+		v.calls = append(v.calls, c)
+		if waiter, ok := ctx.Value(waiterKey{}).(*waiter); ok && v.waiter == nil {
+			v.waiter = waiter
+		}
 	}
 	x.process.under++
 	return c
@@ -143,9 +144,11 @@ func (x *watcher) end(c *call, err error) {
 	x.process.under--
 	if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		w.stats.Failed++
-		w.events = append(w.events, event{
-			at: time.Now(), kind: evFailed, node: x.node, process: x.process.id,
-			value: w.values[c.value], command: &command{op: c.op}, text: err.Error(),
-		})
+		for _, v := range c.about {
+			w.events = append(w.events, event{
+				at: time.Now(), kind: evFailed, node: x.node, process: x.process.id,
+				value: v, command: &command{op: c.op}, text: err.Error(),
+			})
+		}
 	}
 }

@@ -22,18 +22,19 @@ type profile struct {
 	held      [2]time.Duration // how long that takes, unless by steps
 	lasting   [2]time.Duration
 
-	far    time.Duration    // links differ by up to this
-	hasty  float64          // share of processes with the recommended client options
-	skewed bool             // the nodes' clocks run at different rates
-	apart  time.Duration    // by which the processes' wall clocks differ at most
-	fenced bool             // all processes take tokens, not only every second one
-	keep   time.Duration    // of the counters of tokens
-	fair   weather          // in and after an episode
-	foul   weather          // during one
-	faults int              // an episode
-	struck [2]time.Duration // how long one lasts
-	kinds  []fault
-	habits habits
+	far     time.Duration    // links differ by up to this
+	hasty   float64          // share of processes with the recommended client options
+	skewed  bool             // the nodes' clocks run at different rates
+	apart   time.Duration    // by which the processes' wall clocks differ at most
+	several float64          // share of locks on several resources
+	fenced  bool             // all processes take tokens, not only every second one
+	keep    time.Duration    // of the counters of tokens
+	fair    weather          // in and after an episode
+	foul    weather          // during one
+	faults  int              // an episode
+	struck  [2]time.Duration // how long one lasts
+	kinds   []fault
+	habits  habits
 }
 
 const (
@@ -47,10 +48,13 @@ var profiles = []func(*rand.Rand) profile{crowd, jitter, mixed, mixed, amnesia, 
 // lines are those in which many wait in line.
 var lines = []func(*rand.Rand) profile{queue, queue, throng}
 
-func pickProfile(r, line *rand.Rand) profile {
+func pickProfile(r, line, several *rand.Rand) profile {
 	p := profiles[r.IntN(len(profiles))](r)
 	if chance(line, 0.2) {
 		p = lines[r.IntN(len(lines))](r)
+	}
+	if chance(several, 0.3) {
+		p.resources, p.several = 3, 0.2+0.6*several.Float64()
 	}
 	p.skewed = chance(r, 0.4)
 	if chance(r, 0.5) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A value is a random value of the library, one for each attempt to lock, and
-// what became of it on the nodes.
+// A value is a random value of the library, one for each attempt to lock, at one
+// resource, and what became of it on the nodes.
 type value struct {
 	w        *world
 	text     string
@@ -74,7 +74,7 @@ type call struct {
 	process *process
 	node    int
 	op      op
-	value   string
+	about   []*value
 	from    time.Time
 	to      time.Time // zero while it is under way
 	err     error
@@ -101,14 +101,15 @@ func (w *world) applied(n *node, m *message, c *command, answer string) {
 	if m.conn.closed {
 		w.stats.Copies++
 	}
-	v := w.value(c.value, c.keys[0])
-	if c.op == extend && c.ttl > 0 && strings.HasPrefix(answer, ":") && !strings.HasPrefix(answer, ":-") {
-		v.votes = append(v.votes, vote{n.id, time.Now()})
+	for _, v := range w.valuesOf(c) {
+		if c.op == extend && c.ttl > 0 && strings.HasPrefix(answer, ":") && !strings.HasPrefix(answer, ":-") {
+			v.votes = append(v.votes, vote{n.id, time.Now()})
+		}
+		w.events = append(w.events, event{
+			at: time.Now(), kind: evApplied, node: n.id, process: m.conn.link.process.id, value: v,
+			command: c, late: m.conn.closed, text: answer,
+		})
 	}
-	w.events = append(w.events, event{
-		at: time.Now(), kind: evApplied, node: n.id, process: m.conn.link.process.id, value: v,
-		command: c, late: m.conn.closed, text: answer,
-	})
 }
 
 // sent notes a request that sets out.
@@ -118,10 +119,11 @@ func (w *world) sent(m *message, takes time.Duration) {
 		return
 	}
 	for i := range m.commands {
-		if c := &m.commands[i]; c.op != other {
+		c := &m.commands[i]
+		for _, v := range w.valuesOf(c) {
 			w.events = append(w.events, event{
 				at: time.Now(), kind: evSent, node: m.conn.link.node.id, process: m.conn.link.process.id,
-				value: w.value(c.value, c.keys[0]), command: c, fate: m.fate, takes: takes,
+				value: v, command: c, fate: m.fate, takes: takes,
 			})
 		}
 	}
@@ -150,8 +152,10 @@ func (w *world) answered(m *message) {
 		if c.op != extend {
 			continue
 		}
-		if h := w.value(c.value, c.keys[0]).hold; h != nil {
-			time.AfterFunc(time.Nanosecond, h.sample)
+		for _, v := range w.valuesOf(c) {
+			if h := v.hold; h != nil {
+				time.AfterFunc(time.Nanosecond, h.sample)
+			}
 		}
 	}
 }

@@ -120,6 +120,7 @@ type Stats struct {
 	Histories  int
 	Life       time.Duration // virtual time
 	Locks      int           // granted
+	Several    int           // of those, on several resources
 	Extensions int           // that succeeded
 	Commands   int           // scripts that nodes have run
 	Messages   int           // by which nodes have told a Locker that it is the next one
@@ -147,6 +148,7 @@ func (s *Stats) Add(t *Stats) {
 	s.Histories += t.Histories
 	s.Life += t.Life
 	s.Locks += t.Locks
+	s.Several += t.Several
 	s.Extensions += t.Extensions
 	s.Commands += t.Commands
 	s.Messages += t.Messages
@@ -171,7 +173,7 @@ func (s *Stats) Add(t *Stats) {
 func (s *Stats) String() string {
 	f := s.Faults
 	return fmt.Sprintf(`%v of virtual time
-%d locks, %d extensions, %d scripts run by nodes, %d messages
+%d locks, %d of them on several resources, %d extensions, %d scripts run by nodes, %d messages
 %d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
@@ -180,7 +182,7 @@ func (s *Stats) String() string {
 %d pairs of fencing tokens compared, for %d of them the clocks stand in
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
-		s.Locks, s.Extensions, s.Commands, s.Messages,
+		s.Locks, s.Several, s.Extensions, s.Commands, s.Messages,
 		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,

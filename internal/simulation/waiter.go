@@ -108,22 +108,37 @@ type gateView struct {
 	reserved string // for the Locker of that name
 }
 
-func (n *node) view(c *command) (v gateView) {
-	if c.gate {
-		v.held, _ = n.redis.Get(c.args[3])
-		v.reserved, _ = n.redis.Get(c.args[5])
+// view returns what a node shows of the lines that a command deals with.
+func (n *node) view(c *command) (all []gateView) {
+	for _, l := range c.lines {
+		var v gateView
+		v.held, _ = n.redis.Get(l.resource)
+		v.reserved, _ = n.redis.Get(l.reservation)
+		all = append(all, v)
 	}
-	return v
+	return all
 }
 
 // lined notes what a command at the gate has changed for those who wait.
-func (n *node) lined(m *message, c *command, before gateView, answer string) {
-	if !c.gate {
-		return
+func (n *node) lined(m *message, c *command, before []gateView, answer string) {
+	after := n.view(c)
+	if c.gate {
+		n.asked(m, c, before[0], after[0], answer)
 	}
+	for i, l := range c.lines {
+		if reserved := after[i].reserved; reserved != "" && reserved != before[i].reserved {
+			n.w.called(n, l.resource, reserved)
+		}
+		if c.op == release && !c.keeps && after[i].held == "" {
+			n.w.passedOn(n, c, l.resource, after[i].reserved)
+		}
+	}
+}
+
+// asked notes what a command has told of a waiter.
+func (n *node) asked(m *message, c *command, before, after gateView, answer string) {
 	w, p := n.w, m.conn.link.process
 	p.self = c.locker
-	after := n.view(c)
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
 		x.asked = time.Now()
 		if came, ok := placeOf(answer); ok && x.joined.IsZero() {
@@ -136,12 +151,6 @@ func (n *node) lined(m *message, c *command, before gateView, answer string) {
 		} else if after.held != c.value {
 			x.taken = false
 		}
-	}
-	if after.reserved != "" && after.reserved != before.reserved {
-		w.called(n, c.keys[0], after.reserved)
-	}
-	if c.op == release && !c.keeps && after.held == "" {
-		w.passedOn(n, c, after.reserved)
 	}
 }
 

@@ -28,12 +28,14 @@ type worker struct {
 	w       *world
 	process *process
 	random  *rand.Rand
+	several *rand.Rand      // for locks on several resources
 	episode context.Context //nolint:containedctx // ends when everything is healed
 }
 
 // A plan is one lock that a worker is going to take, and what for.
 type plan struct {
 	resource string
+	several  []string // instead, if there are some
 	ttl      time.Duration
 	opts     []redlock.LockOption
 	limit    time.Duration // of automatic extension; 0: none, or Forever
@@ -105,6 +107,11 @@ func (k *worker) plan() plan {
 	case chance(r, 0.2):
 		p.unlocks = 2
 	}
+	if several := k.several; chance(several, k.w.profile.several) {
+		for _, i := range several.Perm(len(w.resources))[:2+several.IntN(len(w.resources)-1)] {
+			p.several = append(p.several, w.resources[i])
+		}
+	}
 	return p
 }
 
@@ -113,20 +120,34 @@ func (k *worker) take(p plan) {
 	k.w.asks(p.ttl, p.limit)
 	ctx, cancel := k.patient(p.patience)
 	defer cancel()
-	ctx, over := k.process.comes(ctx, p.resource, p.with || !p.once)
-	defer over()
 	l := k.process.locker
+	section := func(ctx context.Context, lock *redlock.Lock) error {
+		h := k.process.hold(lock, p.ttl) //nolint:contextcheck // a lock does not depend on ctx
+		k.section(ctx, h, p)
+		h.unlock() // With does, when this returns
+		return nil
+	}
+	over := func() {}
+	if p.several == nil {
+		ctx, over = k.process.comes(ctx, p.resource, p.with || !p.once)
+	}
+	defer func() { over() }()
 	switch {
+	case p.with && p.several != nil:
+		_ = l.WithAll(ctx, p.several, p.ttl, section, nil, p.opts...)
 	case p.with:
-		_ = l.With(ctx, p.resource, p.ttl, func(ctx context.Context, lock *redlock.Lock) error {
-			h := k.process.hold(lock, p.ttl) //nolint:contextcheck // a lock does not depend on ctx
-			k.section(ctx, h, p)
-			h.unlock() // With does, when this returns
-			return nil
-		}, nil, p.opts...)
+		_ = l.With(ctx, p.resource, p.ttl, section, nil, p.opts...)
 	default:
-		lock, err := l.Lock, error(nil)
-		if p.once {
+		lock := l.Lock
+		switch {
+		case p.several != nil && p.once:
+			p.opts = append(p.opts, redlock.WithRetry(0, 0))
+			fallthrough
+		case p.several != nil:
+			lock = func(ctx context.Context, _ string, ttl time.Duration, opts ...redlock.LockOption) (*redlock.Lock, error) {
+				return l.LockAll(ctx, p.several, ttl, opts...)
+			}
+		case p.once:
 			lock = l.TryLock
 		}
 		got, err := lock(ctx, p.resource, p.ttl, p.opts...)

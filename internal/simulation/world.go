@@ -27,8 +27,8 @@ type world struct {
 	weather  weather
 	raging   bool // an episode is on
 	links    []*link
-	wipes    []time.Time // when nodes have lost their data
-	values   map[string]*value
+	wipes    []time.Time          // when nodes have lost their data
+	values   map[[2]string]*value // by text and resource
 	holds    []*hold
 	waiters  []*waiter // in the order of their calls
 	events   []event
@@ -41,9 +41,9 @@ type world struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, began: time.Now(), values: make(map[string]*value)}
+	w := &world{seed: seed, began: time.Now(), values: make(map[[2]string]*value)}
 	random := w.random("profile")
-	w.profile = pickProfile(random, w.random("line"))
+	w.profile = pickProfile(random, w.random("line"), w.random("several"))
 	for i := range w.profile.nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
@@ -72,12 +72,22 @@ func (w *world) random(name string, ids ...int) *rand.Rand {
 // value returns what is known of a lock's random value. It is called with mu
 // held, as everything is that has no other remark.
 func (w *world) value(text, resource string) *value {
-	v := w.values[text]
+	key := [2]string{text, resource}
+	v := w.values[key]
 	if v == nil {
 		v = &value{w: w, text: text, resource: resource, number: len(w.values) + 1}
-		w.values[text] = v
+		w.values[key] = v
 	}
 	return v
+}
+
+// valuesOf returns what is known of the value of a command at each of its resources.
+func (w *world) valuesOf(c *command) []*value {
+	all := make([]*value, 0, len(c.keys))
+	for _, key := range c.keys {
+		all = append(all, w.value(c.value, key))
+	}
+	return all
 }
 
 // after has f called with mu held once d has passed.
