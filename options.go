@@ -40,10 +40,11 @@ type LockOption interface {
 
 // config is what New is given.
 type config struct {
-	call    callConfig
-	drift   float64
-	noLine  bool
-	onError func(context.Context, *NodeError)
+	call     callConfig
+	drift    float64
+	noLine   bool
+	pipeline bool
+	onError  func(context.Context, *NodeError)
 
 	tracers    trace.TracerProvider // nil: the global one
 	meters     metric.MeterProvider // nil: the global one
@@ -238,6 +239,35 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 func WithoutWaitingLine() Option {
 	return optionFunc(func(c *config) error {
 		c.noLine = true
+		return nil
+	})
+}
+
+// WithAutoPipeline has the commands that many callers have for a node at the same moment
+// sent in one batch, through the blocking kind of pipeliner that go-redis calls
+// AutoPipeline and marks as experimental: what this option does may have to change
+// with it. By default each command takes a connection of its own, and goes at once.
+//
+// It pays with dozens of concurrent callers. A lone one waits for nothing, but
+// its command passes through one or two goroutines more. One batch at a time is under way to a node,
+// unless the client's AutoPipelineOptions say otherwise, so what is slow there is slow
+// for all: a connection that hangs makes the whole node a slow or silent one, at most
+// until the client's read timeout. Calls deal with that as with every such node,
+// within the node timeout. Where a client is a Cluster, one frozen server can hold up
+// commands for the others, too.
+//
+// [New] makes a pipeliner for each [redis.Client], one of a Sentinel-managed group
+// included. It shares the client's pool of connections for pipelines, and waits for a reply
+// and for a write as long as the client does for a reply; it sees the hooks that the client
+// has by then, and they see batches, without the context of a call. It has a goroutine,
+// idle or not, until [Locker.Shutdown] returns nil or the client is closed; shut the
+// Locker down first, as closing the client waits for batches. A [redis.ClusterClient] has only one pipeliner,
+// which the program may use as well: that one is used, and stays open until the client is
+// closed. Where somebody has closed it, and of clients of all other types, among them
+// Rings, pipeliners, and what embeds a client, commands go to the client as it is.
+func WithAutoPipeline() Option {
+	return optionFunc(func(c *config) error {
+		c.pipeline = true
 		return nil
 	})
 }

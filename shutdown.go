@@ -49,6 +49,7 @@ func (l *Locker) Shutdown(ctx context.Context) error {
 			return l.unfinished(ctx)
 		}
 	}
+	l.fleet.ClosePipes()
 	return nil
 }
 

@@ -113,9 +113,10 @@ func redacted(text, value string) string {
 // call runs the script on a node, by its name and, where the node does not
 // know it, by its source.
 func (f *Fleet) call(ctx context.Context, c *call, node int) (any, error) {
-	reply, err := process(ctx, f.clients[node], c.args, c.once)
+	client, once := f.ways[node].client, f.sentOnce(c, node)
+	reply, err := process(ctx, client, c.args, once)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return process(ctx, f.clients[node], c.script.Eval(c.args), c.once)
+		return process(ctx, client, c.script.Eval(c.args), once)
 	}
 	return reply, err
 }

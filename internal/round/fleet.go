@@ -46,6 +46,8 @@ type Failure struct {
 // A Fleet is the nodes of one Locker. It is safe for concurrent use.
 type Fleet struct {
 	clients []Client
+	ways    []way   // to the nodes, by node
+	pipes   []*pipe // that are ways; nil without
 	lanes   *lane.Table
 	hooks   Hooks
 	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
@@ -81,7 +83,7 @@ type Hooks struct {
 // NewFleet returns a fleet of the nodes behind clients.
 func NewFleet(clients []Client, hooks Hooks) *Fleet {
 	n := len(clients)
-	return &Fleet{clients: clients, lanes: lane.NewTable(n), hooks: hooks, errs: make([]atomic.Pointer[string], n)}
+	return &Fleet{clients: clients, ways: newWays(clients), lanes: lane.NewTable(n), hooks: hooks, errs: make([]atomic.Pointer[string], n)}
 }
 
 // Size returns the number of nodes.
@@ -171,7 +173,7 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 	}
 	sent := time.Now()
 	in, answered, err := f.ask(ctx, c, node)
-	if err != nil && c.once {
+	if err != nil && f.sentOnce(c, node) {
 		// The one repeat of a command that go-redis does not repeat.
 		in, answered, err = f.ask(ctx, c, node)
 		in.late = true
