@@ -23,30 +23,17 @@ func Redlock(opts ...redlock.Option) Library {
 		Name: Ours, Settings: "WithRetry(Forever, 400ms)",
 		Open: func(addrs []string, ttl time.Duration) (Locker, error) {
 			nodes := clients(addrs)
-			return openRedlock(nodes, nodes, ttl, opts)
+			return openRedlock(nodes, ttl, opts)
 		},
 	}
 }
 
-// RedlockPipelined is this library on clients that send what many callers want
-// at once in pipelines.
+// RedlockPipelined is this library with what many callers want at once sent in
+// pipelines.
 func RedlockPipelined(opts ...redlock.Option) Library {
-	return Library{
-		Name: Ours + ", AutoPipeliner", Settings: "WithRetry(Forever, 400ms), client.AutoPipeline()",
-		Open: func(addrs []string, ttl time.Duration) (Locker, error) {
-			plain := clients(addrs)
-			return openPipelined(plain, ttl, opts)
-		},
-	}
-}
-
-// openPipelined is the one place that knows how a user has a Locker pipeline.
-func openPipelined(plain []*redis.Client, ttl time.Duration, opts []redlock.Option) (Locker, error) {
-	nodes, err := pipeliners(plain)
-	if err != nil {
-		return nil, err
-	}
-	return openRedlock(nodes, plain, ttl, opts)
+	l := Redlock(append([]redlock.Option{redlock.WithAutoPipeline()}, opts...)...)
+	l.Name, l.Settings = Ours+", AutoPipeliner", l.Settings+", WithAutoPipeline()"
+	return l
 }
 
 // RedlockWithoutLine is this library without the line of those who wait.
@@ -73,13 +60,13 @@ type redlockLocker struct {
 	ttl     time.Duration
 }
 
-func openRedlock[C redlock.Client](nodes []C, plain []*redis.Client, ttl time.Duration, opts []redlock.Option) (Locker, error) {
+func openRedlock(nodes []*redis.Client, ttl time.Duration, opts []redlock.Option) (Locker, error) {
 	opts = append([]redlock.Option{redlock.WithRetry(redlock.Forever, 400*time.Millisecond)}, opts...)
 	l, err := redlock.New(nodes, opts...)
 	if err != nil {
 		return nil, err
 	}
-	return &redlockLocker{l, plain, ttl}, nil
+	return &redlockLocker{l, nodes, ttl}, nil
 }
 
 func (l *redlockLocker) Mutex(key string) Mutex { return &redlockMutex{from: l, key: key} }
