@@ -248,13 +248,15 @@ func WithoutWaitingLine() Option {
 // AutoPipeline and marks as experimental: what this option does may have to change
 // with it. By default each command takes a connection of its own, and goes at once.
 //
-// It pays with dozens of concurrent callers. A lone one waits for nothing, but
-// its command passes through one or two goroutines more. One batch at a time is under way to a node,
-// unless the client's AutoPipelineOptions say otherwise, so what is slow there is slow
-// for all: a connection that hangs makes the whole node a slow or silent one, at most
-// until the client's read timeout. Calls deal with that as with every such node,
-// within the node timeout. Where a client is a Cluster, one frozen server can hold up
-// commands for the others, too.
+// It pays with dozens of concurrent callers. A lone one waits for nothing, but its
+// command passes through two goroutines more. One batch at a time is under way to a
+// node, unless the client's AutoPipelineOptions say otherwise, so what is slow there is
+// slow for all in the batch. While none of its commands comes back for longer than the
+// node timeout, because a connection hangs or the node does, further ones take connections of their own, as
+// without the option; so does the one repeat of a command that has failed. What was to be sent with the next
+// batch waits for the one that hangs, at most until the client's read timeout. Calls deal with that as with
+// every node that is slow, within the node timeout. In a Cluster, one frozen server can hold up commands for
+// the others in that way.
 //
 // [New] makes a pipeliner for each [redis.Client], one of a Sentinel-managed group
 // included. It shares the client's pool of connections for pipelines, and waits for a reply

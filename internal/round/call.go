@@ -110,10 +110,10 @@ func redacted(text, value string) string {
 	return clean.String()
 }
 
-// call runs the script on a node, by its name and, where the node does not
-// know it, by its source.
-func (f *Fleet) call(ctx context.Context, c *call, node int) (any, error) {
-	client, once := f.ways[node].client, f.sentOnce(c, node)
+// call runs the script on a node through client, by its name and, where the node
+// does not know it, by its source.
+func (f *Fleet) call(ctx context.Context, c *call, node int, client Client) (any, error) {
+	once := f.sentOnce(c, node)
 	reply, err := process(ctx, client, c.args, once)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return process(ctx, client, c.script.Eval(c.args), once)

@@ -46,8 +46,7 @@ type Failure struct {
 // A Fleet is the nodes of one Locker. It is safe for concurrent use.
 type Fleet struct {
 	clients []Client
-	ways    []way   // to the nodes, by node
-	pipes   []*pipe // that are ways; nil without
+	ways    []way // to the nodes, by node
 	lanes   *lane.Table
 	hooks   Hooks
 	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
@@ -172,10 +171,11 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 		return
 	}
 	sent := time.Now()
-	in, answered, err := f.ask(ctx, c, node)
+	in, answered, err := f.ask(ctx, c, node, f.ways[node].at(sent, p.Timeout()))
 	if err != nil && f.sentOnce(c, node) {
-		// The one repeat of a command that go-redis does not repeat.
-		in, answered, err = f.ask(ctx, c, node)
+		// The one repeat of a command that go-redis does not repeat. It takes a
+		// connection of its own: what has failed may be the batch it was in.
+		in, answered, err = f.ask(ctx, c, node, f.clients[node])
 		in.late = true
 	}
 	in.slow = time.Since(sent) > p.Timeout()
@@ -191,11 +191,11 @@ func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *
 	}
 }
 
-// ask sends the command once and reads what the node says. It reports whether
-// the node answered, if only with an error.
-func (f *Fleet) ask(ctx context.Context, c *call, node int) (v vote, answered bool, err error) {
+// ask sends the command once, through client, and reads what the node says. It
+// reports whether the node answered, if only with an error.
+func (f *Fleet) ask(ctx context.Context, c *call, node int, client Client) (v vote, answered bool, err error) {
 	sent := time.Now()
-	reply, err := f.callGate(ctx, c, node)
+	reply, err := f.callGate(ctx, c, node, client)
 	if answered = f.note(node, c, err); answered {
 		f.timed(node, time.Since(sent))
 	} else {

@@ -3,6 +3,9 @@ package round
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -10,18 +13,34 @@ import (
 // A pipe is a client whose commands go through a pipeliner: what many callers want
 // at once is sent in one batch.
 type pipe struct {
-	client Client
-	auto   *redis.AutoPipeliner
-	own    bool // nobody else uses the pipeliner
+	auto *redis.AutoPipeliner
+	own  bool // nobody else uses the pipeliner
+
+	made time.Time
+	// owes is when the first command after the last answer came, in ns after made;
+	// 0 if there is none.
+	owes atomic.Int64
 }
 
-// Process runs a command. Somebody else can have closed the pipeliner, and a lock can
-// be unlocked again after Shutdown has: the client does it then.
+// Process runs a command through the pipeliner.
 func (p *pipe) Process(ctx context.Context, cmd redis.Cmder) error {
-	if p.auto.IsClosed() {
-		return p.client.Process(ctx, cmd)
+	if p.owes.Load() == 0 {
+		p.owes.Store(int64(time.Since(p.made)))
 	}
+	defer func() {
+		// Who finds it so leaves the cache line alone.
+		if p.owes.Load() != 0 {
+			p.owes.Store(0)
+		}
+	}()
 	return p.auto.Process(ctx, cmd)
+}
+
+// stuck reports whether no command has come back for that long. A batch that hangs,
+// as one connection may, must hold up only what was meant for the next one.
+func (p *pipe) stuck(now time.Time, timeout time.Duration) bool {
+	since := time.Duration(p.owes.Load())
+	return since != 0 && now.Sub(p.made)-since > timeout
 }
 
 // newPipe returns a pipe of a client, nil if it has no pipeliners. Other types than
@@ -38,10 +57,10 @@ func newPipe(client Client) (p *pipe, err error) {
 		// A client has one pipeliner, which the program or another Locker may use,
 		// so this is that of a copy. They share their connections.
 		auto, err := c.WithTimeout(c.Options().ReadTimeout).AutoPipeline()
-		return &pipe{c, auto, true}, err
+		return &pipe{auto: auto, own: true, made: time.Now()}, err
 	case *redis.ClusterClient:
 		auto, err := c.AutoPipeline()
-		return &pipe{c, auto, false}, err
+		return &pipe{auto: auto, made: time.Now()}, err
 	default:
 		return nil, nil
 	}
@@ -50,30 +69,29 @@ func newPipe(client Client) (p *pipe, err error) {
 // EnablePipes has the commands for each client that has pipeliners go through one. It
 // sends nothing. If it fails for a client, it tells which one, and has changed nothing.
 func (f *Fleet) EnablePipes() (client int, err error) {
-	pipes := make([]*pipe, len(f.clients))
+	ways := slices.Clone(f.ways)
 	for i, c := range f.clients {
-		if pipes[i], err = newPipe(c); err != nil {
-			closePipes(pipes[:i])
+		p, err := newPipe(c)
+		if err != nil {
+			closePipes(ways)
 			return i, err
 		}
-	}
-	for i, p := range pipes {
 		if p != nil {
-			f.ways[i] = way{p, true}
+			ways[i].pipe, ways[i].batched = p, true
 		}
 	}
-	f.pipes = pipes
+	f.ways = ways
 	return 0, nil
 }
 
 // ClosePipes ends what EnablePipes began, once no node call is open.
-func (f *Fleet) ClosePipes() { closePipes(f.pipes) }
+func (f *Fleet) ClosePipes() { closePipes(f.ways) }
 
 // closePipes closes the pipeliners that nobody else can use. An idle one has nothing to
 // flush, and a second call does nothing.
-func closePipes(pipes []*pipe) {
-	for _, p := range pipes {
-		if p != nil && p.own {
+func closePipes(ways []way) {
+	for i := range ways {
+		if p := ways[i].pipe; p != nil && p.own {
 			_ = p.auto.Close()
 		}
 	}
@@ -82,6 +100,7 @@ func closePipes(pipes []*pipe) {
 // A way is how the commands for a node get there.
 type way struct {
 	client Client
+	pipe   *pipe // nil without
 	// batched says that commands share batches. go-redis repeats a batch as a whole
 	// if it repeats its commands, and splits it where some are not to be repeated:
 	// so none is, there.
@@ -92,9 +111,19 @@ func newWays(clients []Client) []way {
 	ways := make([]way, len(clients))
 	for i, c := range clients {
 		_, batched := c.(*redis.AutoPipeliner)
-		ways[i] = way{c, batched}
+		ways[i] = way{client: c, batched: batched}
 	}
 	return ways
+}
+
+// at returns what to send a command through that has timeout for the node. It is the
+// client itself while the pipeliner is stuck, and once it is closed: somebody else may
+// have done that, and a lock may be unlocked again after Shutdown has.
+func (w *way) at(now time.Time, timeout time.Duration) Client {
+	if w.pipe == nil || w.pipe.auto.IsClosed() || w.pipe.stuck(now, timeout) {
+		return w.client
+	}
+	return w.pipe
 }
 
 // sentOnce reports whether go-redis is kept from sending the command to the node again.
