@@ -62,7 +62,7 @@ func newWorld(t *testing.T, f *figures) *world {
 
 // newProcess returns a process: every second one has the client options that
 // the README recommends instead of go-redis' defaults, two of four an eager
-// retry schedule instead of the default one.
+// retry schedule instead of the default one, and every third one pipeliners.
 func newProcess(t *testing.T, i int, servers []*redistest.Server, f *figures, opts ...redlock.Option) *process {
 	t.Helper()
 	p := &process{id: i}
@@ -78,6 +78,9 @@ func newProcess(t *testing.T, i int, servers []*redistest.Server, f *figures, op
 		})
 	}
 	opts = append(opts, redlock.WithNodeErrorHandler(f.nodeFailed))
+	if i%3 == 1 {
+		opts = append(opts, redlock.WithAutoPipeline())
+	}
 	if i%4 >= 2 {
 		opts = append(opts, redlock.WithRetry(redlock.Forever, 25*time.Millisecond))
 	}
