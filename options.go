@@ -243,30 +243,30 @@ func WithoutWaitingLine() Option {
 	})
 }
 
-// WithAutoPipeline has the commands that many callers have for a node at the same moment
-// sent in one batch, through the blocking kind of pipeliner that go-redis calls
-// AutoPipeline and marks as experimental: what this option does may have to change
-// with it. By default each command takes a connection of its own, and goes at once.
+// WithAutoPipeline has the commands that many callers have for a node at the same
+// moment sent in one batch, through the blocking kind of pipeliner that go-redis calls
+// AutoPipeline. That API is experimental: what this option does may change with it. By
+// default each command takes a connection of its own, and goes at once.
 //
 // It pays with dozens of concurrent callers. A lone one waits for nothing, but its
 // command passes through two goroutines more. One batch at a time is under way to a
-// node, unless the client's AutoPipelineOptions say otherwise, so what is slow there is
-// slow for all in the batch. While none of its commands comes back for longer than the
-// node timeout, because a connection hangs or the node does, further ones take connections of their own, as
-// without the option; so does the one repeat of a command that has failed. What was to be sent with the next
-// batch waits for the one that hangs, at most until the client's read timeout. Calls deal with that as with
-// every node that is slow, within the node timeout. In a Cluster, one frozen server can hold up commands for
-// the others in that way.
+// node, unless the client's AutoPipelineOptions say otherwise, and what is slow there
+// is slow for all in the batch; calls deal with that as with every slow node, within
+// the node timeout. While none of the commands comes back for longer than that, because
+// a connection hangs or the node does, further ones take connections of their own, and
+// so does the one repeat of a command that has failed. What was to go with the next
+// batch waits for the one that hangs, at most until the client's read timeout; in a
+// Cluster that can be a command for another server, too.
 //
 // [New] makes a pipeliner for each [redis.Client], one of a Sentinel-managed group
-// included. It shares the client's pool of connections for pipelines, and waits for a reply
-// and for a write as long as the client does for a reply; it sees the hooks that the client
-// has by then, and they see batches, without the context of a call. It has a goroutine,
-// idle or not, until [Locker.Shutdown] returns nil or the client is closed; shut the
-// Locker down first, as closing the client waits for batches. A [redis.ClusterClient] has only one pipeliner,
-// which the program may use as well: that one is used, and stays open until the client is
-// closed. Where somebody has closed it, and of clients of all other types, among them
-// Rings, pipeliners, and what embeds a client, commands go to the client as it is.
+// included. It shares the client's connections for pipelines, and waits for a write as
+// long as for a reply. The hooks that the client has by then see batches, without the
+// context of a call. It has a goroutine, idle or not, until [Locker.Shutdown] returns nil
+// or the client is closed; closing the client waits for batches, so shut the Locker down
+// first. A [redis.ClusterClient] has only one pipeliner, which the program may use as
+// well: it stays open until the client is closed. Where somebody else has closed it, and
+// with clients of all other types, among them Rings, pipeliners, and what embeds a
+// client, commands go to the client as it is.
 func WithAutoPipeline() Option {
 	return optionFunc(func(c *config) error {
 		c.pipeline = true
