@@ -249,14 +249,15 @@ func WithoutWaitingLine() Option {
 // default each command takes a connection of its own, and goes at once.
 //
 // It pays with dozens of concurrent callers. A lone one waits for nothing, but its
-// command passes through two goroutines more. One batch at a time is under way to a
-// node, unless the client's AutoPipelineOptions say otherwise, and what is slow there
-// is slow for all in the batch; calls deal with that as with every slow node, within
-// the node timeout. While none of the commands comes back for longer than that, because
-// a connection hangs or the node does, further ones take connections of their own, and
-// so does the one repeat of a command that has failed. What was to go with the next
-// batch waits for the one that hangs, at most until the client's read timeout; in a
-// Cluster that can be a command for another server, too.
+// command passes through two goroutines more and may take a fifth longer. Two batches
+// at a time are under way to a node, in a Cluster one, unless the client's
+// AutoPipelineOptions say otherwise; what is slow there is slow for all in the batch.
+// Calls deal with that as with every slow node, within the node timeout. While none of
+// the commands comes back for longer than that, because connections hang or the node
+// does, further ones take connections of their own, and so does the one repeat of a
+// command that has failed. What was to go with the next batch waits for one that
+// hangs, at most until the client's read timeout; in a Cluster that can be a command
+// for another server, too.
 //
 // [New] makes a pipeliner for each [redis.Client], one of a Sentinel-managed group
 // included. It shares the client's connections for pipelines, and waits for a write as

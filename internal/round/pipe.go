@@ -1,6 +1,7 @@
 package round
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -43,6 +44,11 @@ func (p *pipe) stuck(now time.Time, timeout time.Duration) bool {
 	return since != 0 && now.Sub(p.made)-since > timeout
 }
 
+// batches are what is sent, unless the client's options say otherwise: two at a time, so
+// that the node works on one while callers make the next, and one that hangs leaves a
+// way. Lanes keep the order that matters.
+var batches = redis.AutoPipelineOptions{MaxBatchSize: 32, MaxConcurrentBatches: 2, Unordered: true}
+
 // newPipe returns a pipe of a client, nil if it has no pipeliners. Other types than
 // those of go-redis are left alone even if they embed one: their Process would be
 // passed over.
@@ -56,7 +62,8 @@ func newPipe(client Client) (p *pipe, err error) {
 	case *redis.Client:
 		// A client has one pipeliner, which the program or another Locker may use,
 		// so this is that of a copy. They share their connections.
-		auto, err := c.WithTimeout(c.Options().ReadTimeout).AutoPipeline()
+		o := c.Options()
+		auto, err := c.WithTimeout(o.ReadTimeout).AutoPipelineWithOptions(cmp.Or(o.AutoPipelineOptions, &batches))
 		return &pipe{auto: auto, own: true, made: time.Now()}, err
 	case *redis.ClusterClient:
 		auto, err := c.AutoPipeline()
