@@ -31,7 +31,7 @@ type stub struct {
 func (s stub) Process(_ context.Context, cmd redis.Cmder) error {
 	r := <-s.next
 	time.Sleep(r.at - time.Since(s.begin))
-	cmd.(*redis.Cmd).SetVal(r.n) //nolint:errcheck,forcetypeassert // extensions and acquires are that
+	cmd.(*redis.Cmd).SetVal(r.n) //nolint:forcetypeassert // extensions and acquires are that
 	return nil
 }
 
@@ -61,7 +61,7 @@ func TestANodeThatGotTheValueAfterAMajorityHadAgreedDoesNotCountWithIt(t *testin
 		)
 		ctx, wall := t.Context(), new(clock.Clock)
 		limits := round.Limits{Timeout: time.Second, Wait: 30 * ms}
-		grant, res := f.Acquire(ctx, "a", "value", ttl, round.Ticket{Gate: round.NoGate}, round.Fencing{}, limits)
+		grant, res := f.Acquire(ctx, []string{"a"}, "value", ttl, round.Ticket{Gate: round.NoGate}, round.Fencing{}, limits)
 		require.Equal(t, quorum.Acquired, res.Outcome)
 		synctest.Wait()
 		at := func(d time.Duration) (*round.Extension, quorum.Outcome) {
