@@ -31,6 +31,10 @@ func speedCases() []benchCase {
 			fencingRun,
 		},
 		{
+			"speed-several", "Speed: 1 caller, several resources at once on 3 nodes", 500 * time.Millisecond, 9,
+			severalRun,
+		},
+		{
 			"speed-callers", "Speed: 64 and 512 callers, each with a resource of its own", time.Second, 7,
 			callersRun,
 		},
@@ -139,6 +143,29 @@ func fencingRun(t *testing.T, r *run) {
 	r.note("Both take one round trip for Lock and one for Unlock, which is the same command in both.")
 	for _, nodes := range []int{1, 3, 5} {
 		subjects, end := g.steadySubjects(r, strconv.Itoa(nodes), 0, nodes, 1, []library.Library{plain, fenced}, func(all load.Report, row *report.Row) {
+			row.Add(colEach, perTurn(all))
+			noteLock(row, all)
+		})
+		r.interleave(t, subjects)
+		end(t)
+	}
+}
+
+// severalRun has one caller lock and unlock a number of resources at once.
+func severalRun(t *testing.T, r *run) {
+	t.Helper()
+	g := newRig(t, r, 3)
+	plain, fenced := library.Redlock(), library.RedlockFenced()
+	r.result.Setup = "Resources"
+	r.result.Columns = []report.Column{
+		{Name: colEach, Unit: "s"},
+		{Name: "time beside no token", Over: colEach, Base: plain.Name},
+		{Name: colLockP50, Unit: "s"},
+	}
+	r.note("By LockAll, which with one resource is Lock. A turn is one Lock and one Unlock of all of them.")
+	for _, n := range []int{1, 2, 16, 1000} {
+		libraries := []library.Library{library.RedlockAll(plain, n), library.RedlockAll(fenced, n)}
+		subjects, end := g.steadySubjects(r, strconv.Itoa(n), 0, 3, 1, libraries, func(all load.Report, row *report.Row) {
 			row.Add(colEach, perTurn(all))
 			noteLock(row, all)
 		})

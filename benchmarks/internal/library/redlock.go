@@ -3,6 +3,7 @@ package library
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -54,10 +55,25 @@ func RedlockFenced() Library {
 	return l
 }
 
+// RedlockAll is this library with locks on n resources at once.
+func RedlockAll(l Library, n int) Library {
+	one := l.Open
+	l.Settings += ", LockAll"
+	l.Open = func(addrs []string, ttl time.Duration) (Locker, error) {
+		locker, err := one(addrs, ttl)
+		if ours, ok := locker.(*redlockLocker); ok {
+			ours.several = n
+		}
+		return locker, err
+	}
+	return l
+}
+
 type redlockLocker struct {
 	locker  *redlock.Locker
 	clients []*redis.Client
 	ttl     time.Duration
+	several int // resources that are locked at once; 0: one, by Lock
 }
 
 func openRedlock(nodes []*redis.Client, ttl time.Duration, opts []redlock.Option) (Locker, error) {
@@ -66,10 +82,16 @@ func openRedlock(nodes []*redis.Client, ttl time.Duration, opts []redlock.Option
 	if err != nil {
 		return nil, err
 	}
-	return &redlockLocker{l, nodes, ttl}, nil
+	return &redlockLocker{locker: l, clients: nodes, ttl: ttl}, nil
 }
 
-func (l *redlockLocker) Mutex(key string) Mutex { return &redlockMutex{from: l, key: key} }
+func (l *redlockLocker) Mutex(key string) Mutex {
+	m := &redlockMutex{from: l, key: key}
+	for i := range l.several {
+		m.keys = append(m.keys, key+"/"+strconv.Itoa(i))
+	}
+	return m
+}
 
 func (l *redlockLocker) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
@@ -80,10 +102,15 @@ func (l *redlockLocker) Close() error {
 type redlockMutex struct {
 	from *redlockLocker
 	key  string
+	keys []string // all at once instead
 	lock *redlock.Lock
 }
 
 func (m *redlockMutex) Lock(ctx context.Context) (err error) {
+	if m.keys != nil {
+		m.lock, err = m.from.locker.LockAll(ctx, m.keys, m.from.ttl)
+		return err
+	}
 	m.lock, err = m.from.locker.Lock(ctx, m.key, m.from.ttl)
 	return err
 }
