@@ -49,8 +49,8 @@ test: ## Run every test with -race, on real Redis servers too (as root or with C
 		echo "make test needs redis-server; type: make setup" >&2; exit 1; \
 	fi
 	@failed=0; for module in $(MODULES); do \
-		echo "$$module: go test -race -count=1 -timeout 10m ./..."; \
-		go -C "$$module" test -race -count=1 -timeout 10m ./... || failed=1; \
+		echo "$$module: go test -race -count=1 -timeout 20m ./..."; \
+		go -C "$$module" test -race -count=1 -timeout 20m ./... || failed=1; \
 	done; \
 	echo "what -race would distort: go test -v -run '$(COST)' ."; \
 	go test -count=1 -v -run '$(COST)' . || failed=1; \
