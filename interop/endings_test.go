@@ -60,13 +60,16 @@ func eachScene(t *testing.T, play func(t *testing.T, s scene)) {
 			for _, e := range endings {
 				for _, a := range []action{lockAgain, extend, unlock} {
 					t.Run(e.name+", "+string(a), func(t *testing.T) {
-						play(t, scene{nodes: n, theirs: w, ending: e, action: a, key: strings.ReplaceAll(t.Name(), " ", "_")})
+						play(t, scene{nodes: n, theirs: w, ending: e, action: a, key: keyOf(t.Name())})
 					})
 				}
 			}
 		})
 	}
 }
+
+// keyOf returns a name without what separates words and several keys of a request.
+func keyOf(name string) string { return strings.NewReplacer(" ", "_", ",", "").Replace(name) }
 
 // asks reports whether the action is sure to reach the nodes. Only redsync asks
 // them to extend a lock that it knows to be over.
