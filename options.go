@@ -249,7 +249,7 @@ func WithoutWaitingLine() Option {
 // default each command takes a connection of its own, and goes at once.
 //
 // It pays with dozens of concurrent callers. A lone one waits for nothing, but its
-// command passes through two goroutines more and may take a fifth longer. Two batches
+// command passes through two goroutines more and takes somewhat longer. Two batches
 // at a time are under way to a node, in a Cluster one, unless the client's
 // AutoPipelineOptions say otherwise; what is slow there is slow for all in the batch.
 // Calls deal with that as with every slow node, within the node timeout. While none of
