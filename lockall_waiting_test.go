@@ -231,6 +231,7 @@ func TestACallerForSeveralIsBoundedByItsOptions(t *testing.T) {
 		ab := []string{"b", "a"}
 
 		start := time.Now()
+		synctest.Wait()
 		before := commands(nodes)
 		_, err = l.LockAll(t.Context(), ab, ttl, redlock.WithRetry(3, time.Second), redlock.WithJitter(0))
 		require.ErrorIs(t, err, redlock.ErrContended)

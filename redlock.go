@@ -251,10 +251,12 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 // kept nor changed. One resource is locked as Lock does it.
 //
 // A call for several has no place in the line of a resource. While its own Locker holds
-// one of them it asks nobody, and then at once; calls of one Locker that have a
-// resource in common ask one after the other. Where another process has one, it asks
-// again as the retry options say. What has just been reserved for the first one in a
-// line it leaves to that one, but not more than three times in a row. Where a resource
+// one of them it asks nobody, and when that ends at once, though only once until it
+// is to ask anyway; calls of one Locker that have a resource in common ask one after
+// the other, and one whose retries run out before its turn fails with [ErrContended].
+// Where another process has one, it asks again as the retry options say. What has just
+// been reserved for the first one in a line it leaves to that one, once it knows that
+// somebody waits, but not more than three times in a row. Where a resource
 // is always wanted, its turn is a matter of luck, and many retries or [WithMaxWait]
 // give it time. With WithRetry(0, 0) it makes one attempt.
 //

@@ -244,7 +244,9 @@ func (l *line) letHead(first bool) {
 		return
 	}
 	l.went = false
-	l.favoured = first && len(l.groups) > 0
+	if first {
+		l.favoured = len(l.groups) > 0
+	}
 	l.head.wake(Turn)
 }
 
@@ -255,7 +257,7 @@ func (p *Place) Tried() {
 	}
 	p.table.mu.Lock()
 	defer p.table.mu.Unlock()
-	if l := p.line; l != nil && l.head == p && l.favoured {
+	if l := p.line; l != nil && l.head == p && len(l.groups) > 0 {
 		l.favoured = false
 		p.table.freed(l)
 	}

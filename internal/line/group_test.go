@@ -119,7 +119,7 @@ func TestAGroupAndTheHeadOfALineTakeTurns(t *testing.T) {
 	assert.False(t, table.Join(&head, "a", pace))
 	holder.End()
 	assert.True(t, all.May())
-	assert.False(t, head.MayGo(), "the group asks")
+	assert.False(t, told(head.Woken()), "the group asks first")
 	table.HoldAll(&all, []string{"a", "b"})
 	assert.False(t, head.MayGo())
 	var next line.Group
@@ -135,13 +135,40 @@ func TestAGroupAndTheHeadOfALineTakeTurns(t *testing.T) {
 
 	table.Watch(&next, []string{"a", "c"})
 	assert.True(t, next.Ask())
-	assert.False(t, head.MayGo())
+	assert.True(t, head.MayGo(), "what the group wants beside may be held elsewhere")
 	next.Asked()
-	assert.True(t, head.MayGo())
-	assert.False(t, next.Ask())
+	assert.True(t, next.Ask())
 	head.Leave()
-	assert.True(t, next.May(), "who was to come first has gone")
+	next.Asked()
+	assert.True(t, next.Ask())
+	next.Asked()
+	assert.False(t, next.May())
+	table.Join(&head, "a", pace)
+	head.Leave()
 	next.Leave()
+	assert.Zero(t, table.Len())
+}
+
+// The head is favoured, a lock without a place comes and goes, and the head is refused.
+func TestAGroupIsToldWhenAFavouredHeadHasAskedThoughALockHasEndedMeanwhile(t *testing.T) {
+	var table line.Table
+	var first, second line.Group
+	var holder, head, try line.Place
+	table.Watch(&first, []string{"a", "x"})
+	assert.True(t, first.Ask())
+	table.Hold(&holder, "a")
+	assert.False(t, table.Join(&head, "a", pace))
+	holder.End()
+	first.Asked() // the head is favoured
+	first.Leave()
+	table.Watch(&second, []string{"a", "b"})
+	assert.False(t, second.Ask())
+	table.Hold(&try, "a")
+	try.End()
+	head.Tried()
+	assert.True(t, second.May(), "nobody holds, asks or is favoured")
+	second.Leave()
+	head.Leave()
 	assert.Zero(t, table.Len())
 }
 

@@ -110,14 +110,7 @@ func (t *Table) get(resource string) *line {
 }
 
 func (l *line) mayGo(p *Place) bool {
-	if l.head != p || l.held > 0 {
-		return false
-	}
-	if l.asking != nil {
-		l.owed = true
-		return false
-	}
-	return true
+	return l.head == p && l.held == 0
 }
 
 // Pace returns how often the head of the line is to try: as often as whoever waits
