@@ -186,6 +186,7 @@ func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 	a.ask(places)
 	g.send(ctx, &g.first, places, func(node int, v vote) {
 		if v.kind == granted {
+			g.overdue(a.began)
 			g.granted(ctx, node)
 		}
 		a.file(node, v)

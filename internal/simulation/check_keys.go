@@ -24,9 +24,8 @@ func (w *world) explain(s *span) {
 	case h != nil && h.end.IsZero():
 		return // it is held
 	case s.late, s.stretched, s.value.unreleased(s.node):
-	case h != nil && !h.unlocked && !s.expires.After(h.until.Add(drift(h.ttl)+slack(h.ttl)+h.start.Sub(h.began))):
-		// Nobody unlocked it, and it ran out a moment ago. A node that was slow to grant
-		// it keeps it for that much longer.
+	case h != nil && !h.unlocked && !s.expires.After(h.until.Add(drift(h.ttl)+slack(h.ttl))):
+		// Nobody unlocked it, and it ran out a moment ago.
 	default:
 		now := time.Now()
 		w.violate("c", s.value.resource, s.from, now, "node %d still has lock #%d at %s, and for %v: no reason for it is known",

@@ -1,0 +1,33 @@
+package redlock_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The key of a node that granted late lasts for that much longer than the lock.
+func TestALockThatRunsOutIsNotKeptByANodeThatWasSlowToGrantIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		l := newLocker(t, nodes)
+		warmUp(t, l)
+		for _, n := range nodes {
+			n.slow(300 * time.Millisecond)
+		}
+		_, err := l.Lock(t.Context(), "a", ttl)
+		require.NoError(t, err)
+		synctest.Wait()
+		for _, n := range nodes {
+			n.slow(0)
+		}
+		time.Sleep(ttl - 300*time.Millisecond + time.Millisecond) // the TTL since it asked
+		synctest.Wait()
+		for i, n := range nodes {
+			assert.Empty(t, n.Keys(), "node %d", i)
+		}
+	})
+}
