@@ -1,5 +1,13 @@
 -- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "leave" to leave the line and let the next one go, each with a space and how many to call until one hears it if that can be told, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not; or {that, "next"} if it is reserved now.
 
+local value, result = redis.call("GET", KEYS[1]), -1
+if value == ARGV[1] then
+  redis.call("DEL", KEYS[1])
+  value, result = false, 1
+end
+-- Mostly nobody waits, and this is all there is to do.
+if string.sub(ARGV[3], 1, 3) == "pop" and redis.pcall("EXISTS", KEYS[2], KEYS[3]) == 0 then return result end
+
 -- Of the line everything is a hint: what is not as expected there is passed over.
 local function hint(...)
   local reply = redis.pcall(...)
@@ -7,11 +15,6 @@ local function hint(...)
   return reply
 end
 
-local value, result = redis.call("GET", KEYS[1]), -1
-if value == ARGV[1] then
-  redis.call("DEL", KEYS[1])
-  value, result = false, 1
-end
 local mode, most = string.match(ARGV[3], "^(%a+) ?(%d*)$")
 if mode == "keep" then
   local came = tonumber(ARGV[4])
