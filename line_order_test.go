@@ -250,6 +250,7 @@ func TestALockThatAMajorityGrantsIsGivenBackWhereSomebodyElseWasCalled(t *testin
 		gate := gateOf(t, nodes)
 		require.NoError(t, k.Unlock(t.Context()))
 		all.Wait()
+		synctest.Wait() // the release has come to the gate too
 		require.NoError(t, gate.Set(nextOfA, "somebody"))
 		gate.SetTTL(nextOfA, 500*time.Millisecond)
 		for _, n := range nodes {
