@@ -207,7 +207,7 @@ func TestOneOfAThousandThatIsHeldKeepsTheOthersFree(t *testing.T) {
 func TestNamesThatContainEachOtherOrBracesAreDifferentResources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := newNodes(t, 3)
-		l := newLocker(t, nodes)
+		l, other := newLocker(t, nodes), newLocker(t, nodes)
 		names := []string{"a", "aa", "a:b", "{a}", "{a}b", "a}", "{", "}{", "{}", "a b", "\x00", "a\n", "{a}:redlock:other"}
 		k := lockAll(t, l, names...)
 		requireHeld(t, k, nodes...)
@@ -215,7 +215,7 @@ func TestNamesThatContainEachOtherOrBracesAreDifferentResources(t *testing.T) {
 			lockOnce(t, l, free)
 		}
 		for _, name := range names {
-			_, err := l.TryLock(t.Context(), name, ttl)
+			_, err := other.TryLock(t.Context(), name, ttl)
 			require.ErrorIs(t, err, redlock.ErrContended, "%q", name)
 		}
 		require.NoError(t, k.Unlock(t.Context()))

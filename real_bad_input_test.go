@@ -206,7 +206,7 @@ func TestAKeyThatAnotherTypeReplacedUnderTheLockIsLeftAlone(t *testing.T) {
 func TestRealServersTakeHostileNamesAsTheyAre(t *testing.T) {
 	t.Parallel()
 	rig := newRealRig(t, 3)
-	l := rig.locker(t, patient())
+	l, other := rig.locker(t, patient()), newRealLocker(t, rig.newClients(t), patient())
 	long := []string{strings.Repeat("\x00", 1<<20), strings.Repeat("\r\n", 1<<19), strings.Repeat("{}", 1<<19)}
 	for _, name := range slices.Concat(hostileNames()[1:], long) {
 		lock, err := l.TryLock(t.Context(), name, realTTL)
@@ -217,10 +217,13 @@ func TestRealServersTakeHostileNamesAsTheyAre(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{name}, keys)
 		}
+		_, err = other.TryLock(t.Context(), name, realTTL)
+		require.ErrorIs(t, err, redlock.ErrContended, "%.40q", name)
+		requireTidy(t, err, lock.Value())
+		drainCalls(t, other)
 		_, err = l.TryLock(t.Context(), name, realTTL)
 		require.ErrorIs(t, err, redlock.ErrContended, "%.40q", name)
 		requireTidy(t, err, lock.Value())
-		drainCalls(t, l)
 		require.NoError(t, lock.Extend(t.Context(), 2*realTTL))
 		drainCalls(t, l)
 		require.NoError(t, lock.Unlock(t.Context()))
@@ -228,6 +231,7 @@ func TestRealServersTakeHostileNamesAsTheyAre(t *testing.T) {
 		require.Zero(t, rig.keys(t), "%.40q", name)
 	}
 	drain(t, l)
+	drain(t, other)
 }
 
 func TestRealServersTakeTheLongestTTL(t *testing.T) {

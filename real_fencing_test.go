@@ -119,7 +119,7 @@ func TestAnAutomaticExtensionRenewsTheCounterOnRealServers(t *testing.T) {
 	t.Parallel()
 	const short, keep = time.Second, time.Hour
 	rig := newRealRig(t, 3)
-	l := rig.locker(t)
+	l, other := rig.locker(t), rig.other(t)
 	k, err := l.Lock(t.Context(), "k", short, redlock.WithFencing(keep), redlock.WithAutoExtend(redlock.Forever))
 	require.NoError(t, err)
 	token := k.Token()
@@ -142,7 +142,7 @@ func TestAnAutomaticExtensionRenewsTheCounterOnRealServers(t *testing.T) {
 	plain, err := l.Lock(t.Context(), "k", realTTL)
 	require.NoError(t, err)
 	require.Zero(t, plain.Token())
-	_, err = l.TryLock(t.Context(), "k", realTTL, redlock.WithFencing(keep))
+	_, err = other.TryLock(t.Context(), "k", realTTL, redlock.WithFencing(keep))
 	require.ErrorIs(t, err, redlock.ErrContended)
 	require.NoError(t, plain.Unlock(t.Context()))
 	later, err := l.Lock(t.Context(), "k", realTTL, redlock.WithFencing(keep))
