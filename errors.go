@@ -16,7 +16,7 @@ import (
 var (
 	// ErrNotAcquired reports that Lock tried and did not get the lock. It
 	// always comes with ErrContended or ErrNoQuorum, whichever the last
-	// finished attempt ended with, and with the context's error too if that
+	// finished attempt ended with, or ErrContended where none was needed, and with the context's error too if that
 	// ended the wait. If the context ended before any attempt was finished,
 	// only its error stands beside ErrNotAcquired.
 	ErrNotAcquired = errors.New("redlock: not acquired")
@@ -25,7 +25,8 @@ var (
 	// the lock, or that the votes of several contenders kept splitting. For a
 	// resource found locked a moment ago the node that keeps its line may be asked
 	// alone: it is believed for about half a second, and 0.1 s longer for each one
-	// before in the line, until all nodes are asked again.
+	// before in the line, until all nodes are asked again. A call that would make
+	// one attempt asks nobody while its own Locker holds the resource, or one of them.
 	ErrContended = errors.New("redlock: held by another")
 
 	// ErrNoQuorum reports that too few nodes answered in time. From Extend it

@@ -37,6 +37,7 @@ type hold struct {
 
 	mu       sync.Mutex
 	lease    lease
+	extra    time.Duration // how much longer than by the lease keys may last
 	alarm    alarm.Alarm
 	phase    phase  // of automatic extension
 	limited  bool   // the limit of automatic extension was reached

@@ -149,7 +149,7 @@ func WithDriftFactor(f float64) Option {
 
 // WithRetry sets how often a call tries again after its first attempt, and how
 // long it pauses before each retry; see [WithJitter] for how the pause varies.
-// With count 0 there is one attempt, with [Forever] only the context, or
+// With count 0 there is one attempt, as of [Locker.TryLock], with [Forever] only the context, or
 // [WithMaxWait], ends the retries. The default is 10 retries and 400 ms.
 //
 // An attempt that ended in a tie with other contenders is made again after a

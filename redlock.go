@@ -230,6 +230,11 @@ func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, o
 // for a moment after a release, is the next one in the line of waiting Lockers, or
 // if contenders of the same instant took the nodes from each other: then none
 // of them has it. [Lock.Extend] goes by the retry options all the same.
+//
+// While a lock of the same Locker has the resource, TryLock asks nobody: it returns at
+// once, with no attempt in the error, even if somebody has removed the keys by hand. So
+// does every call that would make one attempt only; see [WithRetry].
+//
 // There is no way to ask whether a resource is locked that would not be
 // outdated when the answer arrives.
 func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
@@ -258,7 +263,8 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 // been reserved for the first one in a line it leaves to that one, once it knows that
 // somebody waits, but not more than three times in a row. Where a resource
 // is always wanted, its turn is a matter of luck, and many retries or [WithMaxWait]
-// give it time. With WithRetry(0, 0) it makes one attempt.
+// give it time. With WithRetry(0, 0) it makes one attempt, or none while its own Locker
+// holds one of them.
 //
 // Where a client is a Cluster, all resources have to lie in one slot; where it is a
 // Ring, they have to share a hash tag: a part of the name in braces that alone decides

@@ -123,6 +123,11 @@ func (r *request) lock(ctx context.Context) (*Lock, error) {
 
 func (r *request) acquire(ctx context.Context) (*hold, error) {
 	l := r.locker
+	if ctx.Err() == nil && r.single() {
+		if err := r.refusedHere(); err != nil {
+			return nil, err
+		}
+	}
 	r.watch()
 	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource, r.call.delay) {
 		if err := r.stand(ctx, r.hold.place.MayGo); err != nil {
@@ -191,7 +196,7 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	r.learn(ticket, res)
 	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {
 		summary.validity = validity
-		return r.granted(grant, start), false
+		return r.granted(grant, start, elapsed), false
 	}
 	givenUp := res.Outcome == quorum.Undecided || ctx.Err() != nil // by ctx or Shutdown
 	grant.Release(ctx, timeout, r.undoing(givenUp, res.Gate))
@@ -234,7 +239,7 @@ func (r *request) interrupted(ctx context.Context) error {
 // reckons with.
 func (r *request) expected(err error) bool {
 	e, ok := errors.AsType[*LockError](err)
-	return ok && (r.once || r.call.retries == 0) && e.cause == nil && e.Is(ErrContended)
+	return ok && r.single() && e.cause == nil && e.Is(ErrContended)
 }
 
 // kinds returns what the last finished attempt failed of.
@@ -260,7 +265,7 @@ func (r *request) exhausted() bool {
 	return full > quorum.Spare(r.locker.fleet.Size())
 }
 
-func (r *request) fail(kind, cause error, more ...error) error {
+func (r *request) fail(kind, cause error, more ...error) *LockError {
 	return &LockError{
 		Op: OpLock, Resources: slices.Clone(r.hold.resources),
 		Attempts: r.attempts, Agreed: r.last.Agreed, Quorum: r.locker.fleet.Quorum(), RetryAfter: r.last.RetryAfter,
@@ -270,9 +275,10 @@ func (r *request) fail(kind, cause error, more ...error) error {
 }
 
 // granted turns the place in line into a lock.
-func (r *request) granted(grant *round.Grant, start clock.Time) *hold {
+func (r *request) granted(grant *round.Grant, start clock.Time, elapsed time.Duration) *hold {
 	h := r.hold
 	h.grant, h.call, h.attrs, h.origin = grant, r.call, r.attrs, r.span
 	h.lease, h.since = lease{start: start, ttl: r.ttl, drift: r.drift}, start
+	h.extra = elapsed
 	return h
 }

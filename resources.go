@@ -85,7 +85,7 @@ func (r *request) several() bool { return r.hold.group != nil }
 // watch has a request for several resources told when one of them is unlocked here,
 // if it is going to wait.
 func (r *request) watch() {
-	if r.several() && !r.once && r.call.retries != 0 {
+	if r.several() && !r.single() {
 		r.locker.lines.Watch(r.hold.group, r.hold.resources)
 	}
 }
@@ -144,9 +144,9 @@ func (h *hold) leaveLine() (gate int, owed bool) {
 // occupy has others of the Locker wait for the end of the hold.
 func (h *hold) occupy() {
 	if h.group != nil {
-		h.locker.lines.HoldAll(h.group, h.resources)
+		h.locker.lines.HoldAll(h.group, h.resources, h)
 	} else {
-		h.locker.lines.Hold(&h.place, h.resources[0])
+		h.locker.lines.Hold(&h.place, h.resources[0], h)
 	}
 }
 

@@ -38,7 +38,7 @@ type wait struct {
 // queues reports whether the request waits in line with others. One that has a
 // single attempt does not wait for anybody, and one for several resources asks
 // again now and then.
-func (r *request) queues() bool { return !r.several() && !r.once && r.call.retries != 0 }
+func (r *request) queues() bool { return !r.several() && !r.single() }
 
 // stand waits for the request's turn in its Locker. The wait is bounded as if it were
 // spent with pauses between attempts.

@@ -156,8 +156,8 @@ func (t *Table) removeAll(g *Group) {
 }
 
 // HoldAll turns g into a lock on the resources, the same ones if it watches, that
-// this process holds.
-func (t *Table) HoldAll(g *Group, resources []string) {
+// this process holds, and by has.
+func (t *Table) HoldAll(g *Group, resources []string, by Holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if g.state == outside {
@@ -166,7 +166,7 @@ func (t *Table) HoldAll(g *Group, resources []string) {
 		g.unwatch()
 	}
 	for _, l := range g.lines {
-		l.held++
+		l.hold(by)
 	}
 	g.table, g.state = t, holding
 }
@@ -194,7 +194,7 @@ func (l *line) ended() {
 	if l.held > 0 {
 		return
 	}
-	l.owed = true
+	l.holder, l.owed = nil, true
 	for _, g := range l.groups {
 		if !g.nudged {
 			g.nudged = true

@@ -26,8 +26,8 @@ func TestAGroupMayAskWhenNoneOfItsResourcesIsHeld(t *testing.T) {
 	var table line.Table
 	var all line.Group
 	var one, other line.Place
-	table.Hold(&one, "a")
-	table.Hold(&other, "a")
+	table.Hold(&one, "a", nil)
+	table.Hold(&other, "a", nil)
 	table.Watch(&all, []string{"a", "b"})
 	assert.False(t, all.Ask())
 	one.End()
@@ -59,7 +59,7 @@ func TestGroupsThatOverlapAskOneAfterTheOther(t *testing.T) {
 	second.Leave() // without having asked
 	assert.True(t, third.May())
 	assert.False(t, first.May())
-	table.HoldAll(&third, []string{"a", "b"})
+	table.HoldAll(&third, []string{"a", "b"}, nil)
 	assert.False(t, first.Ask())
 	third.End()
 	assert.True(t, first.May())
@@ -80,7 +80,7 @@ func TestLocksThatComeAndGoHaveAGroupAskOnceUntilItIsDue(t *testing.T) {
 		all.Asked()
 		for range 5 {
 			var p line.Place
-			table.Hold(&p, "a")
+			table.Hold(&p, "a", nil)
 			p.End()
 			if all.May() {
 				asked++
@@ -99,7 +99,7 @@ func TestAGroupThatIsRefusedBecauseOfALockThatHasEndedMeanwhileAsksAgain(t *test
 	var p line.Place
 	table.Watch(&all, []string{"a", "b"})
 	assert.True(t, all.Ask())
-	table.Hold(&p, "a") // its attempt was under way before
+	table.Hold(&p, "a", nil) // its attempt was under way before
 	p.End()
 	assert.False(t, told(all.Woken()), "it asks already")
 	all.Asked()
@@ -113,14 +113,14 @@ func TestAGroupAndTheHeadOfALineTakeTurns(t *testing.T) {
 	var table line.Table
 	var all line.Group
 	var holder, head line.Place
-	table.Hold(&holder, "a")
+	table.Hold(&holder, "a", nil)
 	table.Watch(&all, []string{"a", "b"})
 	assert.False(t, all.Ask())
 	assert.False(t, table.Join(&head, "a", pace))
 	holder.End()
 	assert.True(t, all.May())
 	assert.False(t, told(head.Woken()), "the group asks first")
-	table.HoldAll(&all, []string{"a", "b"})
+	table.HoldAll(&all, []string{"a", "b"}, nil)
 	assert.False(t, head.MayGo())
 	var next line.Group
 	table.Watch(&next, []string{"a", "c"})
@@ -156,14 +156,14 @@ func TestAGroupIsToldWhenAFavouredHeadHasAskedThoughALockHasEndedMeanwhile(t *te
 	var holder, head, try line.Place
 	table.Watch(&first, []string{"a", "x"})
 	assert.True(t, first.Ask())
-	table.Hold(&holder, "a")
+	table.Hold(&holder, "a", nil)
 	assert.False(t, table.Join(&head, "a", pace))
 	holder.End()
 	first.Asked() // the head is favoured
 	first.Leave()
 	table.Watch(&second, []string{"a", "b"})
 	assert.False(t, second.Ask())
-	table.Hold(&try, "a")
+	table.Hold(&try, "a", nil)
 	try.End()
 	head.Tried()
 	assert.True(t, second.May(), "nobody holds, asks or is favoured")
@@ -177,7 +177,7 @@ func TestAMessageForAResourceThatOnlyAGroupWaitsForIsNobodys(t *testing.T) {
 	var all, holder line.Group
 	table.Watch(&all, []string{"a", "b"})
 	assert.False(t, table.Call("a"), "the one whose turn it is does not stand in the line")
-	table.HoldAll(&holder, []string{"b", "c"})
+	table.HoldAll(&holder, []string{"b", "c"}, nil)
 	assert.False(t, table.Call("a"))
 	assert.False(t, table.Call("b"), "it is held, and nobody waits")
 	var p line.Place
@@ -194,7 +194,7 @@ func TestALockOnSeveralKeepsTheHeadOfEachOfTheirLinesWaiting(t *testing.T) {
 	var table line.Table
 	var holder line.Group
 	var a, b, c line.Place
-	table.HoldAll(&holder, []string{"a", "b"})
+	table.HoldAll(&holder, []string{"a", "b"}, nil)
 	assert.False(t, table.Join(&a, "a", pace))
 	assert.False(t, table.Join(&b, "b", pace))
 	assert.True(t, table.Join(&c, "c", pace))
@@ -227,7 +227,7 @@ func TestGroupsAndPlacesLeaveNothingBehind(t *testing.T) {
 				case 1:
 					var p line.Place
 					table.Join(&p, resources[0], pace)
-					table.Hold(&p, resources[0])
+					table.Hold(&p, resources[0], nil)
 					p.End()
 				case 2:
 					var g line.Group
@@ -236,7 +236,7 @@ func TestGroupsAndPlacesLeaveNothingBehind(t *testing.T) {
 				default:
 					var g line.Group
 					table.Watch(&g, resources)
-					table.HoldAll(&g, resources)
+					table.HoldAll(&g, resources, nil)
 					g.End()
 					g.Leave()
 				}

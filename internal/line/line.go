@@ -26,6 +26,7 @@ const maxSpare = 64
 type line struct {
 	head, tail *Place
 	held       int      // locks of the resource that this process holds
+	holder     Holder   // has the last one of them
 	entry      int      // the node in whose line the process stands, from 1; 0 if in none
 	groups     []*Group // that wait for this resource and others
 	asking     *Group   // asks the nodes
@@ -239,21 +240,20 @@ func (p *Place) Leave() (node int, owed bool) {
 	return node, owed
 }
 
-// Hold turns the place into a lock that this process holds. A caller without a
-// place may hold a lock too.
-func (t *Table) Hold(p *Place, resource string) {
+// Hold turns the place into a lock that this process holds, and by has. A caller without
+// a place may hold a lock too.
+func (t *Table) Hold(p *Place, resource string, by Holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.state == queued {
 		if p.line.head == p {
 			p.line.favoured = false
 		}
-		p.line.held++
 		p.dequeue()
 	} else {
 		p.table, p.line, p.resource = t, t.get(resource), resource
-		p.line.held++
 	}
+	p.line.hold(by)
 	p.state = holding
 }
 

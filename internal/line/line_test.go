@@ -36,7 +36,7 @@ func TestOnlyTheFirstOneMayGoUntilItHasGone(t *testing.T) {
 	third, goes := join(&table, pace)
 	require.False(t, goes)
 
-	table.Hold(first, "a")
+	table.Hold(first, "a", nil)
 	assert.False(t, second.MayGo(), "its process has the lock")
 	assert.False(t, woken(second))
 	first.End()
@@ -60,7 +60,7 @@ func TestACallIsForTheHeadAlone(t *testing.T) {
 	assert.True(t, woken(first))
 	assert.Equal(t, line.Called, first.Why())
 	assert.False(t, woken(second))
-	table.Hold(first, "a")
+	table.Hold(first, "a", nil)
 	second.Leave()
 	assert.False(t, table.Call("a"), "it is held, and nobody waits")
 	first.End()
@@ -115,7 +115,7 @@ func TestAPlaceThatHasBecomeALockLeavesTheLineOfTheProcessToo(t *testing.T) {
 	var table line.Table
 	p, _ := join(&table, pace)
 	p.Enter(1)
-	table.Hold(p, "a")
+	table.Hold(p, "a", nil)
 	node, owed := p.Leave()
 	assert.True(t, owed)
 	assert.Equal(t, 1, node)

@@ -1,0 +1,66 @@
+package line_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/b0401464/redlock/internal/line"
+)
+
+// A holder has a lock and is told apart by how long it keeps it.
+type holder time.Duration
+
+func (h holder) Keeps() time.Duration { return time.Duration(h) }
+
+func holders(t *line.Table, resources ...string) []line.Holder { return t.Holders(nil, resources) }
+
+func TestTheHoldersOfSomeResourcesAreKnownUntilTheyEnd(t *testing.T) {
+	var table line.Table
+	var one line.Place
+	var all line.Group
+	assert.Empty(t, holders(&table, "a", "b"))
+	table.Hold(&one, "a", holder(1))
+	table.HoldAll(&all, []string{"b", "c"}, holder(2))
+	assert.Equal(t, []line.Holder{holder(1)}, holders(&table, "a", "x"))
+	assert.Equal(t, []line.Holder{holder(1), holder(2), holder(2)}, holders(&table, "a", "b", "c"))
+	one.End()
+	assert.Equal(t, []line.Holder{holder(2)}, holders(&table, "a", "b"))
+	all.End()
+	assert.Empty(t, holders(&table, "a", "b", "c"))
+	assert.Zero(t, table.Len())
+}
+
+func TestAHolderIsForgottenAlthoughSomebodyWaits(t *testing.T) {
+	var table line.Table
+	var one line.Place
+	var all line.Group
+	table.Hold(&one, "a", holder(1))
+	waiter, goes := join(&table, pace)
+	assert.False(t, goes)
+	table.Watch(&all, []string{"a", "b"})
+	one.End()
+	assert.Empty(t, holders(&table, "a", "b"))
+	table.Hold(waiter, "a", holder(2))
+	assert.Equal(t, []line.Holder{holder(2)}, holders(&table, "a"))
+	waiter.End()
+	table.HoldAll(&all, []string{"a", "b"}, holder(3))
+	assert.Equal(t, []line.Holder{holder(3), holder(3)}, holders(&table, "a", "b"))
+	all.End()
+	assert.Empty(t, holders(&table, "a"))
+	assert.Zero(t, table.Len())
+}
+
+func TestOfTwoHoldersTheLastOneIsKnown(t *testing.T) {
+	var table line.Table
+	var first, second line.Place
+	table.Hold(&first, "a", holder(1))
+	table.Hold(&second, "a", holder(2))
+	assert.Equal(t, []line.Holder{holder(2)}, holders(&table, "a"))
+	first.End()
+	assert.Equal(t, []line.Holder{holder(2)}, holders(&table, "a"))
+	second.End()
+	assert.Empty(t, holders(&table, "a"))
+	assert.Zero(t, table.Len())
+}
