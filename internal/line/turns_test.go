@@ -120,7 +120,7 @@ func (g *game) come(c *caller, chance int) bool {
 		}
 	case chance == 3: // by one attempt, for which nobody stands in line
 		c.one, c.doing = new(line.Place), holds
-		g.table.Hold(c.one, c.wants[0])
+		g.table.Hold(c.one, c.wants[0], nil)
 	default:
 		c.one = new(line.Place)
 		if g.table.Join(c.one, c.wants[0], 1) {
@@ -137,10 +137,10 @@ func (g *game) answer(c *caller, chance int, end bool) {
 	}
 	switch granted := !end && chance < 2; {
 	case granted && c.all != nil:
-		g.table.HoldAll(c.all, c.wants)
+		g.table.HoldAll(c.all, c.wants, nil)
 		c.doing = holds
 	case granted:
-		g.table.Hold(c.one, c.wants[0])
+		g.table.Hold(c.one, c.wants[0], nil)
 		c.doing = holds
 	case c.all != nil:
 		c.all.Asked()
