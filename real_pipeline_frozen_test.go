@@ -111,6 +111,7 @@ func TestABatchOnAFrozenNodeHoldsNobodyUp(t *testing.T) {
 				}))
 			crowd := newPipelineCrowd(t, l, callers)
 			crowd.waitFor(t, 10)
+			frozen := time.Now()
 			for _, s := range rig.servers[:n/2] {
 				s.Freeze() // with batches under way
 			}
@@ -122,13 +123,19 @@ func TestABatchOnAFrozenNodeHoldsNobodyUp(t *testing.T) {
 			for _, s := range rig.servers[:n/2] {
 				s.Thaw()
 			}
+			within := realTTL / 3
+			if time.Since(frozen) > 10*time.Second {
+				// On a busy machine the clients may have given both tries of a release
+				// up too: what the acquire before it has left ends with its TTL.
+				within += realTTL
+			}
 			crowd.waitFor(t, 10)
 			crowd.end()
 			t.Logf("the slowest call took %v; %d node errors; %d calls unknown", crowd.slowest, gaveUp.n.Load(), crowd.unknown.Load())
 			require.Less(t, crowd.slowest, bound)
 			require.Less(t, crowd.unknown.Load(), int64(callers))
 			drain(t, l)
-			rig.requireEmpty(t, realTTL/3)
+			rig.requireEmpty(t, within)
 		})
 	}
 }
