@@ -99,7 +99,6 @@ func (h *hold) tryRenew(ttl, drift time.Duration) (next lease, ok bool) {
 	if h.over != nil || h.lease.left(next.start) <= 0 {
 		return next, false
 	}
-	h.sent(next)
 	if end := next.start.Add(ttl); end.After(h.latest) {
 		h.latest = end
 	}
@@ -138,8 +137,7 @@ func (h *hold) shorten(next lease) {
 // replace replaces the lease. An automatic extension that is under way has lost
 // its reason.
 func (h *hold) replace(next lease, now clock.Time) {
-	h.rebase(next, now)
-	h.lease = next
+	h.lease, h.trip = next, now.Since(next.start)
 	h.reschedule(now)
 	h.nudge()
 }

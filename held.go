@@ -3,7 +3,6 @@ package redlock
 import (
 	"time"
 
-	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/line"
 )
 
@@ -28,9 +27,9 @@ func (r *request) refusedHere() error {
 	return err
 }
 
-// Keeps returns how long keys of the lock may last if it is not extended, or 0 if it
-// is over. Of one that has run out the nodes know more, even while no timer has
-// noticed: this machine may have been suspended.
+// Keeps returns how long the nodes keep the lock if it is not extended, or 0 if it is
+// over. Of one that has run out the nodes know more, even while no timer has noticed:
+// this machine may have been suspended.
 func (h *hold) Keeps() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -38,17 +37,5 @@ func (h *hold) Keeps() time.Duration {
 	if h.over != nil || h.lease.left(now) <= 0 {
 		return 0
 	}
-	return h.lease.ttl - now.Since(h.lease.start) + h.extra
-}
-
-// sent notes that nodes are asked to keep the keys until the end of next.
-func (h *hold) sent(next lease) {
-	h.extra = max(h.extra, next.ttl-h.lease.ttl+next.start.Since(h.lease.start))
-}
-
-// rebase makes extra count from the end of next, which is to be the lease and was
-// asked for until now. Keys that last longer still do.
-func (h *hold) rebase(next lease, now clock.Time) {
-	longer := h.lease.ttl - next.ttl - next.start.Since(h.lease.start)
-	h.extra = max(h.extra+longer, now.Since(next.start))
+	return h.lease.ttl - now.Since(h.lease.start) + h.trip
 }

@@ -37,7 +37,7 @@ type hold struct {
 
 	mu       sync.Mutex
 	lease    lease
-	extra    time.Duration // how much longer than by the lease keys may last
+	trip     time.Duration // how long the answers that granted the lease took
 	alarm    alarm.Alarm
 	phase    phase  // of automatic extension
 	limited  bool   // the limit of automatic extension was reached

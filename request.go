@@ -279,6 +279,6 @@ func (r *request) granted(grant *round.Grant, start clock.Time, elapsed time.Dur
 	h := r.hold
 	h.grant, h.call, h.attrs, h.origin = grant, r.call, r.attrs, r.span
 	h.lease, h.since = lease{start: start, ttl: r.ttl, drift: r.drift}, start
-	h.extra = elapsed
+	h.trip = elapsed
 	return h
 }

@@ -69,7 +69,7 @@ func (g *Group) isDue() {
 // start has g ask if it may.
 func (g *Group) start() bool {
 	for _, l := range g.lines {
-		if l.held > 0 || l.asking != nil || l.favoured {
+		if len(l.holds) > 0 || l.asking != nil || l.favoured {
 			return false
 		}
 	}
@@ -166,7 +166,7 @@ func (t *Table) HoldAll(g *Group, resources []string, by Holder) {
 		g.unwatch()
 	}
 	for _, l := range g.lines {
-		l.hold(by)
+		l.begin(g, by)
 	}
 	g.table, g.state = t, holding
 }
@@ -178,7 +178,7 @@ func (g *Group) End() {
 	defer t.mu.Unlock()
 	g.state = outside
 	for _, l := range g.lines {
-		l.ended()
+		l.ended(g)
 	}
 	t.freed(g.lines...)
 	t.removeAll(g)
@@ -189,12 +189,12 @@ func (g *Group) End() {
 // because of it; but once only until they are due by themselves: where another
 // process has the rest of what they want, each lock that comes and goes here
 // would have them ask in vain.
-func (l *line) ended() {
-	l.held--
-	if l.held > 0 {
+func (l *line) ended(of any) {
+	l.holds = slices.DeleteFunc(l.holds, func(h hold) bool { return h.of == of })
+	if len(l.holds) > 0 {
 		return
 	}
-	l.holder, l.owed = nil, true
+	l.owed = true
 	for _, g := range l.groups {
 		if !g.nudged {
 			g.nudged = true
@@ -236,7 +236,7 @@ func (t *Table) freed(lines ...*line) {
 
 // letHead tells the head that it may go now, if that is news.
 func (l *line) letHead(first bool) {
-	if !l.owed || l.held > 0 || l.asking != nil {
+	if !l.owed || len(l.holds) > 0 || l.asking != nil {
 		return
 	}
 	l.owed = false

@@ -9,22 +9,26 @@ type Holder interface {
 	Keeps() time.Duration
 }
 
+// A hold is a lock of a line's resource. There are several where one is as good as
+// over, or its keys were removed by hand.
+type hold struct {
+	of any // the *Place or *Group
+	by Holder
+}
+
+// begin notes one more lock of the line's resource.
+func (l *line) begin(of any, by Holder) { l.holds = append(l.holds, hold{of, by}) }
+
 // Holders appends to all who holds one of the resources here, once for each of them.
-// Of several locks of one resource, which there are where the first is as good as
-// over or its keys were removed by hand, only the last one is known.
 func (t *Table) Holders(all []Holder, resources []string) []Holder {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, resource := range resources {
-		if l := t.lines[resource]; l != nil && l.holder != nil {
-			all = append(all, l.holder)
+		if l := t.lines[resource]; l != nil {
+			for _, h := range l.holds {
+				all = append(all, h.by)
+			}
 		}
 	}
 	return all
-}
-
-// hold notes one more lock of the line's resource.
-func (l *line) hold(by Holder) {
-	l.held++
-	l.holder = by
 }

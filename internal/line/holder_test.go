@@ -52,14 +52,17 @@ func TestAHolderIsForgottenAlthoughSomebodyWaits(t *testing.T) {
 	assert.Zero(t, table.Len())
 }
 
-func TestOfTwoHoldersTheLastOneIsKnown(t *testing.T) {
+func TestOfTwoHoldersTheOneThatIsLeftIsKnown(t *testing.T) {
 	var table line.Table
 	var first, second line.Place
 	table.Hold(&first, "a", holder(1))
 	table.Hold(&second, "a", holder(2))
-	assert.Equal(t, []line.Holder{holder(2)}, holders(&table, "a"))
+	assert.Equal(t, []line.Holder{holder(1), holder(2)}, holders(&table, "a"))
+	second.End()
+	assert.Equal(t, []line.Holder{holder(1)}, holders(&table, "a"))
+	table.Hold(&second, "a", holder(3))
 	first.End()
-	assert.Equal(t, []line.Holder{holder(2)}, holders(&table, "a"))
+	assert.Equal(t, []line.Holder{holder(3)}, holders(&table, "a"))
 	second.End()
 	assert.Empty(t, holders(&table, "a"))
 	assert.Zero(t, table.Len())

@@ -25,8 +25,7 @@ const maxSpare = 64
 // A line exists while a place in it is taken, a lock is held or a group waits.
 type line struct {
 	head, tail *Place
-	held       int      // locks of the resource that this process holds
-	holder     Holder   // has the last one of them
+	holds      []hold   // the locks of the resource that this process holds
 	entry      int      // the node in whose line the process stands, from 1; 0 if in none
 	groups     []*Group // that wait for this resource and others
 	asking     *Group   // asks the nodes
@@ -111,7 +110,7 @@ func (t *Table) get(resource string) *line {
 }
 
 func (l *line) mayGo(p *Place) bool {
-	return l.head == p && l.held == 0
+	return l.head == p && len(l.holds) == 0
 }
 
 // Pace returns how often the head of the line is to try: as often as whoever waits
@@ -253,7 +252,7 @@ func (t *Table) Hold(p *Place, resource string, by Holder) {
 	} else {
 		p.table, p.line, p.resource = t, t.get(resource), resource
 	}
-	p.line.hold(by)
+	p.line.begin(p, by)
 	p.state = holding
 }
 
@@ -262,7 +261,7 @@ func (p *Place) End() {
 	t := p.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p.line.ended()
+	p.line.ended(p)
 	p.drop()
 }
 
@@ -292,9 +291,9 @@ func (p *Place) drop() {
 
 // remove removes a line that nothing is left of.
 func (t *Table) remove(l *line, resource string) {
-	if l.head == nil && l.held == 0 && len(l.groups) == 0 {
+	if l.head == nil && len(l.holds) == 0 && len(l.groups) == 0 {
 		delete(t.lines, resource)
-		*l = line{groups: l.groups[:0]}
+		*l = line{holds: l.holds[:0], groups: l.groups[:0]}
 		if len(t.spare) < maxSpare {
 			t.spare = append(t.spare, l)
 		}
