@@ -120,3 +120,33 @@ func TestAGateThatIsDownCostsNobodyTime(t *testing.T) {
 	t.Log("a free lock took", took)
 	assert.Less(t, took["with a line"], took["without"]+50*time.Millisecond)
 }
+
+func TestALockThatWasTakenWhileTheGateWasSilentLetsTheNextOneGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := newNodes(t, 3)
+		gate, _ := findGate(t, nodes)
+		l, next := newLocker(t, nodes), newLocker(t, nodes)
+		warmUp(t, l)
+		gate.freeze()
+		unlock(t, lock(t, l))
+		time.Sleep(2 * time.Second) // until it is silent
+		k := lock(t, l)
+		gate.thaw()
+		synctest.Wait()
+		got := make(chan time.Time, 1)
+		go func() {
+			k, err := next.Lock(t.Context(), "a", ttl, inTurn)
+			got <- time.Now()
+			if assert.NoError(t, err) {
+				assert.NoError(t, k.Unlock(t.Context()))
+			}
+		}()
+		time.Sleep(time.Second)
+		require.Equal(t, 1, waiting(t, nodes))
+		unlock(t, k)
+		free := time.Now()
+		assert.WithinDuration(t, free, <-got, 10*time.Millisecond)
+		synctest.Wait()
+		requireNoLine(t, nodes)
+	})
+}

@@ -63,26 +63,26 @@ func (r *request) ticket(ctx context.Context) round.Ticket {
 	if r.several() {
 		return round.Ticket{Gate: round.NoGate, Yields: r.yields()}
 	}
-	timeout := r.call.timeout(r.ttl)
 	gate := l.fleet.Gate(r.resource)
-	if gate == round.NoGate || l.fleet.Silent(gate, timeout) {
+	if gate == round.NoGate {
 		return round.Ticket{Gate: round.NoGate}
 	}
-	t := round.Ticket{Gate: gate}
+	t, timeout := round.Ticket{Gate: gate}, r.call.timeout(r.ttl)
+	silent := l.fleet.Silent(gate, timeout)
 	if r.hold.place.Entered() {
 		w.joined, w.hurried = true, true // by the one before in this Locker, perhaps
-	} else if !w.refused && !l.memory.Contended(r.resource) {
+	} else if silent || !w.refused && !l.memory.Contended(r.resource) {
 		return t // the first try on a quiet resource is one round
 	}
 	r.heed()
-	t.Called = w.called && w.joined
+	t.Called = w.called && w.joined && !silent
 	w.called = false
-	if r.queues() && (r.hears(ctx, gate, timeout) || w.joined) {
+	if r.queues() && (!silent && r.hears(ctx, gate, timeout) || w.joined) {
 		w.joined = true
 		r.hold.place.Enter(gate)
 		t.Came = cmp.Or(w.came, round.Now)
 	}
-	t.InTurn = !t.Called && !l.fleet.Slow(gate) && !w.belief.Doubts() && !l.memory.Doubts(r.resource)
+	t.InTurn = !t.Called && !silent && !l.fleet.Slow(gate) && !w.belief.Doubts() && !l.memory.Doubts(r.resource)
 	return t
 }
 
