@@ -122,6 +122,7 @@ func (n *node) view(c *command) (all []gateView) {
 // lined notes what a command at the gate has changed for those who wait.
 func (n *node) lined(m *message, c *command, before []gateView, answer string) {
 	after := n.view(c)
+	ran := !strings.HasPrefix(answer, "-NOSCRIPT")
 	if c.gate {
 		n.asked(m, c, before[0], after[0], answer)
 	}
@@ -129,7 +130,7 @@ func (n *node) lined(m *message, c *command, before []gateView, answer string) {
 		if reserved := after[i].reserved; reserved != "" && reserved != before[i].reserved {
 			n.w.called(n, l.resource, reserved)
 		}
-		if c.op == release && !c.keeps && after[i].held == "" {
+		if ran && c.op == release && !c.keeps && after[i].held == "" {
 			n.w.passedOn(n, c, l.resource, after[i].reserved)
 		}
 	}
