@@ -377,14 +377,25 @@ func (r *request) heed() bool {
 	return why&(line.Turn|line.Called) != 0 || why&line.Hurry != 0 && (!w.joined || w.rank == 0)
 }
 
+// past is the channel of a timer that has fired.
+var past = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
+
 // sleep waits for d, or until there is a reason to look again: a lock of this
 // Locker has ended, the gate says that it is this one's turn, or somebody behind
 // it is in a hurry.
 func (r *request) sleep(ctx context.Context, d time.Duration) (woken bool, err error) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	due := past
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C
+	}
 	select {
-	case <-timer.C:
+	case <-due:
 		return false, nil
 	case <-r.hold.woken():
 		return true, nil
