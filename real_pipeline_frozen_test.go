@@ -115,16 +115,17 @@ func TestABatchOnAFrozenNodeHoldsNobodyUp(t *testing.T) {
 			for _, s := range rig.servers[:n/2] {
 				s.Freeze() // with batches under way
 			}
-			crowd.waitFor(t, 10)
+			crowd.waitFor(t, 2)
 			// Until the clients have given batches up, which ends with orphans if
 			// nobody cleans up.
 			require.True(t, poll(realPatience, func() bool { return gaveUp.n.Load() > 0 || t.Failed() }))
-			crowd.waitFor(t, 10)
+			crowd.waitFor(t, 2)
 			for _, s := range rig.servers[:n/2] {
 				s.Thaw()
 			}
+			t.Logf("frozen for %v", time.Since(frozen))
 			within := realTTL / 3
-			if time.Since(frozen) > 10*time.Second {
+			if time.Since(frozen) > 15*time.Second {
 				// On a busy machine the clients may have given both tries of a release
 				// up too: what the acquire before it has left ends with its TTL.
 				within += realTTL
