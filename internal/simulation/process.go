@@ -47,13 +47,17 @@ func newProcess(w *world) *process {
 	if p.id%2 == 1 || w.profile.fenced { // the others lock beside them
 		opts = append(opts, redlock.WithFencing(w.profile.keep))
 	}
+	piped := p.id%4 > 1
+	if piped {
+		opts = append(opts, redlock.WithAutoPipeline())
+	}
 	locker, err := redlock.New(p.clients, opts...)
 	if err != nil {
 		panic(err) // the simulator is wrong
 	}
 	p.locker = locker
 	w.everybody = append(w.everybody, p)
-	w.log("process %d begins, recommended client options: %t, its wall clock is off by %v", p.id, p.hasty, p.wall)
+	w.log("process %d begins, recommended client options: %t, in batches: %t, its wall clock is off by %v", p.id, p.hasty, piped, p.wall)
 	return p
 }
 
@@ -95,9 +99,21 @@ type watcher struct {
 // DialHook changes nothing.
 func (*watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessPipelineHook changes nothing.
-func (*watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+// ProcessPipelineHook notes when the calls of a batch begin and how they end.
+func (x *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		calls := make([]*call, len(cmds))
+		for i, cmd := range cmds {
+			calls[i] = x.begin(ctx, cmd)
+		}
+		err := next(ctx, cmds)
+		for i, cmd := range cmds {
+			if calls[i] != nil {
+				x.end(calls[i], cmd.Err())
+			}
+		}
+		return err
+	}
 }
 
 // ProcessHook notes when a call begins and how it ends.
