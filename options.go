@@ -244,30 +244,24 @@ func WithoutWaitingLine() Option {
 }
 
 // WithAutoPipeline has the commands that many callers have for a node at the same
-// moment sent in one batch, through the blocking kind of pipeliner that go-redis calls
-// AutoPipeline. That API is experimental: what this option does may change with it. By
-// default each command takes a connection of its own, and goes at once.
+// moment sent in one batch, which is a Pipeline of go-redis. By default each command
+// takes a connection of its own, and goes at once.
 //
-// It pays with dozens of concurrent callers. A lone one waits for nothing, but its
-// command passes through two goroutines more and takes somewhat longer. Two batches
-// at a time are under way to a node, in a Cluster one, unless the client's
-// AutoPipelineOptions say otherwise; what is slow there is slow for all in the batch.
-// Calls deal with that as with every slow node, within the node timeout. While none of
-// the commands comes back for longer than that, because connections hang or the node
-// does, further ones take connections of their own, and so does the one repeat of a
-// command that has failed. What was to go with the next batch waits for one that
-// hangs, at most until the client's read timeout; in a Cluster that can be a command
-// for another server, too.
+// It pays with dozens of concurrent callers. Nobody waits for a batch to fill: a lone
+// command goes at once, by itself. Two batches, of 128 commands at most, are under way
+// to a node at a time, and what comes meanwhile goes with the next. What is slow is slow
+// for all in its batch; calls deal with that as with every slow node, within the node
+// timeout. A batch that has been under way for longer, because its connection hangs or
+// the node does, holds up only what is in it, as the next one goes beside it. The
+// commands of one that has failed are sent once more, each by itself if it can have a
+// connection; for two seconds from then on one batch at a time is under way.
 //
-// [New] makes a pipeliner for each [redis.Client], one of a Sentinel-managed group
-// included. It shares the client's connections for pipelines, and waits for a write as
-// long as for a reply. The hooks that the client has by then see batches, without the
-// context of a call. It has a goroutine, idle or not, until [Locker.Shutdown] returns nil
-// or the client is closed; closing the client waits for batches, so shut the Locker down
-// first. A [redis.ClusterClient] has only one pipeliner, which the program may use as
-// well: it stays open until the client is closed. Where somebody else has closed it, and
-// with clients of all other types, among them Rings, pipeliners, and what embeds a
-// client, commands go to the client as it is.
+// That is for each [redis.Client], one of a Sentinel-managed group included, and each
+// [redis.ClusterClient]: there, a sixteenth of the slots has batches of its own, so that
+// a server which hangs holds up none of the others but for those whose slots are next
+// to its own. Commands go through clients of all other types, among them Rings, pipeliners,
+// and what embeds a client, as they do without the option. Hooks of the client see
+// batches, without the context of a call. There is nothing to close.
 func WithAutoPipeline() Option {
 	return optionFunc(func(c *config) error {
 		c.pipeline = true

@@ -17,18 +17,12 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-// flushers returns how many goroutines pipeliners have. Tests that ask must not run
+// couriers returns how many goroutines carry batches. Tests that ask must not run
 // beside others.
-func flushers() int {
+func couriers() int {
 	stacks := make([]byte, 1<<24)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return bytes.Count(stacks, []byte("(*apShard).flusher("))
-}
-
-// requireFlushers requires that pipeliners have n goroutines, soon.
-func requireFlushers(t *testing.T, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool { return flushers() == n }, realPatience, realTick, "pipeliners are open, or are not")
+	return bytes.Count(stacks, []byte("(*courier).carry("))
 }
 
 // newUndialled returns clients that count their dials, which fail.
@@ -49,73 +43,17 @@ func newUndialled(t *testing.T, n int) (clients []*redis.Client, dials *atomic.I
 	return clients, dials
 }
 
-func TestNewMakesPipelinersWithoutSendingAndShutdownClosesThem(t *testing.T) {
+func TestNewWithBatchesSendsNothingAndStartsNothing(t *testing.T) {
 	clients, dials := newUndialled(t, 3)
-	requireFlushers(t, 0)
+	require.Zero(t, couriers())
 	l, err := redlock.New(clients, redlock.WithAutoPipeline())
 	require.NoError(t, err)
-	requireFlushers(t, 3)
+	require.Zero(t, couriers())
 	require.Zero(t, dials.Load())
 	require.NoError(t, l.Shutdown(t.Context()))
-	requireFlushers(t, 0)
-	require.NoError(t, l.Shutdown(t.Context()), "again")
-
-	_, err = redlock.New(clients)
-	require.NoError(t, err)
-	require.Zero(t, flushers(), "by default there are none")
 }
 
-func TestNewThatFailsLeavesNoPipelinerOpen(t *testing.T) {
-	clients, _ := newUndialled(t, 3)
-	require.NoError(t, clients[2].Close())
-	_, err := redlock.New(clients, redlock.WithAutoPipeline())
-	require.ErrorIs(t, err, redlock.ErrInvalidArgument)
-	require.ErrorContains(t, err, "client 2")
-	requireFlushers(t, 0)
-
-	clients, _ = newUndialled(t, 2)
-	_, err = redlock.New(clients, redlock.WithAutoPipeline(), redlock.WithDriftFactor(2))
-	require.ErrorIs(t, err, redlock.ErrInvalidArgument)
-	requireFlushers(t, 0)
-	_, err = redlock.New([]*redis.ClusterClient{{}}, redlock.WithAutoPipeline())
-	require.ErrorIs(t, err, redlock.ErrInvalidArgument, "a panic of the client is none of New's")
-}
-
-func TestClosingTheClientEndsThePipelinerOfALockerThatWasNeverShutDown(t *testing.T) {
-	clients, _ := newUndialled(t, 2)
-	_, err := redlock.New(clients, redlock.WithAutoPipeline())
-	require.NoError(t, err)
-	requireFlushers(t, 2)
-	for _, c := range clients {
-		require.NoError(t, c.Close())
-	}
-	requireFlushers(t, 0)
-}
-
-func TestPipelinersOfTheProgramAndOfOtherLockersStayOpen(t *testing.T) {
-	clients, _ := newUndialled(t, 1)
-	theirs, err := clients[0].AutoPipeline()
-	require.NoError(t, err)
-	first, err := redlock.New(clients, redlock.WithAutoPipeline())
-	require.NoError(t, err)
-	second, err := redlock.New(clients, redlock.WithAutoPipeline())
-	require.NoError(t, err)
-	requireFlushers(t, 3)
-	require.NoError(t, first.Shutdown(t.Context()))
-	requireFlushers(t, 2)
-	require.False(t, theirs.IsClosed())
-	require.NoError(t, second.Shutdown(t.Context()))
-	requireFlushers(t, 1)
-	require.False(t, theirs.IsClosed())
-
-	third, err := redlock.New([]*redis.AutoPipeliner{theirs}, redlock.WithAutoPipeline())
-	require.NoError(t, err)
-	require.Equal(t, 1, flushers(), "a pipeliner is used as it is")
-	require.NoError(t, third.Shutdown(t.Context()))
-	require.False(t, theirs.IsClosed())
-}
-
-// A countingClient has an AutoPipeline that passes its Process over.
+// A countingClient has a Pipeline that passes its Process over.
 type countingClient struct {
 	*redis.Client
 	calls atomic.Int64
@@ -126,9 +64,10 @@ func (c *countingClient) Process(ctx context.Context, cmd redis.Cmder) error {
 	return c.Client.Process(ctx, cmd)
 }
 
-func TestClientsWithoutPipelinersAreUsedAsTheyAre(t *testing.T) {
-	rig := newRealRig(t, 3)
-	requireFlushers(t, 0)
+func TestClientsThatTakeNoBatchesAreUsedAsTheyAre(t *testing.T) {
+	rig := newRealRig(t, 4)
+	theirs, err := rig.clients[3].AutoPipeline()
+	require.NoError(t, err)
 	wrapped := &countingClient{Client: rig.clients[0]}
 	var calls atomic.Int64
 	l := newRealLocker(t, []redlock.Client{
@@ -138,8 +77,8 @@ func TestClientsWithoutPipelinersAreUsedAsTheyAre(t *testing.T) {
 			return rig.clients[1].Process(ctx, cmd)
 		}},
 		ringOf(t, rig.servers[2].Addr()),
+		theirs,
 	}, redlock.WithAutoPipeline())
-	require.Zero(t, flushers())
 	for range 10 {
 		lockOnce(t, l, "k")
 		drainCalls(t, l) // a node that is behind is not asked
@@ -147,7 +86,7 @@ func TestClientsWithoutPipelinersAreUsedAsTheyAre(t *testing.T) {
 	drain(t, l)
 	require.GreaterOrEqual(t, wrapped.calls.Load(), int64(20))
 	require.GreaterOrEqual(t, calls.Load(), int64(20))
-	require.Zero(t, flushers())
+	require.False(t, theirs.IsClosed())
 	rig.requireEmpty(t, realTTL/3)
 }
 

@@ -1,8 +1,10 @@
 package redlock_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -15,8 +17,6 @@ import (
 func TestThroughThePipelinerOfAClusterEveryNameIsLocked(t *testing.T) {
 	t.Parallel()
 	c := newRealCluster(t)
-	theirs, err := c.client.AutoPipeline()
-	require.NoError(t, err)
 	l := newRealLocker(t, []*redis.ClusterClient{c.client}, redlock.WithAutoPipeline())
 	other := c.locker(t)
 	for range 3 {
@@ -38,16 +38,48 @@ func TestThroughThePipelinerOfAClusterEveryNameIsLocked(t *testing.T) {
 	drain(t, l)
 	drain(t, other)
 	c.requireEmpty(t)
-	require.False(t, theirs.IsClosed(), "a Cluster's only pipeliner is the program's too")
+}
 
-	// One that was closed by somebody else is done without.
-	l = newRealLocker(t, []*redis.ClusterClient{c.client}, redlock.WithAutoPipeline())
-	require.NoError(t, theirs.Close())
-	lock, err := l.TryLock(t.Context(), "k", realTTL)
-	require.NoError(t, err)
-	require.NoError(t, c.client.Del(t.Context(), "k").Err())
-	require.ErrorIs(t, lock.Unlock(t.Context()), redlock.ErrLockLost, "nothing was sent twice")
+func TestAFrozenServerOfAClusterHoldsUpNoBatchForTheOthers(t *testing.T) {
+	t.Parallel()
+	const nodeTimeout = 500 * time.Millisecond
+	c := newRealCluster(t)
+	l := newRealLocker(t, []*redis.ClusterClient{c.client}, redlock.WithAutoPipeline(), redlock.WithNodeTimeout(nodeTimeout), redlock.WithRetry(0, 0))
+	var frozen, others []string
+	for i := 0; len(frozen) < 16 || len(others) < 16; i++ {
+		name := fmt.Sprint("k", i)
+		slot, err := c.direct[0].ClusterKeySlot(t.Context(), name).Result()
+		require.NoError(t, err)
+		switch lockOnce(t, l, name); {
+		case slot < 5000:
+			frozen = append(frozen, name)
+		case slot > 6500: // far enough from those that batches are not shared
+			others = append(others, name)
+		}
+	}
+	c.Servers[0].Freeze()
+	var wg sync.WaitGroup
+	for _, name := range frozen {
+		wg.Go(func() {
+			_, err := l.TryLock(t.Context(), name, realTTL)
+			assert.ErrorIs(t, err, redlock.ErrNoQuorum)
+		})
+	}
+	for _, name := range others {
+		wg.Go(func() {
+			for range 10 {
+				lock, err := l.TryLock(t.Context(), name, realTTL)
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.NoError(t, lock.Unlock(t.Context()))
+			}
+		})
+	}
+	wg.Wait()
+	c.Servers[0].Thaw()
 	drain(t, l)
+	c.requireEmpty(t)
 }
 
 func TestThroughPipelinersASentinelGroupIsLockedBeforeAndAfterAFailover(t *testing.T) {

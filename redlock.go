@@ -92,8 +92,7 @@ func (*noCopy) Unlock() {}
 // The error matches [ErrInvalidArgument] if there are no clients, if one is nil
 // or only queues commands (a redis.Pipeliner), if two are the same or have
 // options that name the same address and database (that node would vote twice),
-// or if an option is out of range or, as [WithAutoPipeline] with a client that is
-// closed, cannot be had.
+// or if an option is out of range.
 func New[C Client](clients []C, opts ...Option) (*Locker, error) {
 	nodes := make([]round.Client, len(clients))
 	for i, c := range clients {
@@ -131,9 +130,7 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 		l.ears = l.fleet.NewEars(l.called)
 	}
 	if l.config.pipeline {
-		if client, err := l.fleet.EnablePipes(); err != nil {
-			return nil, invalid("client %d has no pipeliner: %v", client, err)
-		}
+		l.fleet.EnablePipes()
 	}
 	return l, nil
 }

@@ -49,7 +49,6 @@ func (l *Locker) Shutdown(ctx context.Context) error {
 			return l.unfinished(ctx)
 		}
 	}
-	l.fleet.ClosePipes()
 	return nil
 }
 

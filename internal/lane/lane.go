@@ -2,10 +2,9 @@
 // which they were given, and counts what a node still owes an answer for.
 //
 // A lane is a queue of places, strictly first in, first out. A caller takes
-// its places on all nodes in one critical section, before it starts the
-// goroutines that fill them: goroutines do not run in the order in which they
-// are started, and a release that overtook its acquire would leave a key
-// behind.
+// its places on all nodes in one critical section, before anything that fills them
+// runs: goroutines do not run in the order in which they are started, and a release
+// that overtook its acquire would leave a key behind.
 //
 // A command for several resources has one place on a node, which stands in the
 // lanes of all of them and is due when it is the first in each. As it has been
@@ -123,7 +122,7 @@ type Train struct {
 
 // A car is what a train has on one node.
 type car struct {
-	last *Place // the latest place; nil if there was none
+	last *Place // the latest place, while it is open
 	sent bool   // something was sent
 }
 
@@ -152,7 +151,7 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 			p.state = Unwanted
 		case kind == Release:
 			tr.takeRelease(p, now)
-		case kind == Follow && tr.cars[i].last.pending():
+		case kind == Follow && tr.cars[i].last != nil:
 			p.state = Behind
 		case p.silentFor > 0 && t.nodes[i].further >= Limit:
 			p.state = Full
@@ -173,7 +172,7 @@ func (tr *Train) takeRelease(p *Place, now time.Time) {
 		return
 	}
 	p.unit = p.silentFor > 0
-	if c.last.pending() && c.last.unit {
+	if c.last != nil && c.last.unit {
 		// The place of the acquire includes its release.
 		c.last.unit = false
 		tr.table.nodes[p.node].further--
@@ -213,8 +212,7 @@ func (tr *Train) enqueue(p *Place, now time.Time) {
 		t.join(p.link(i), p, resource)
 	}
 	if p.behind > 0 {
-		p.state = waiting
-		p.ready = make(chan struct{})
+		p.state, p.queued = waiting, true
 	} else {
 		p.run()
 	}
@@ -290,7 +288,7 @@ func (tr *Train) Pending() bool {
 	tr.table.mu.Lock()
 	defer tr.table.mu.Unlock()
 	for i := range tr.cars {
-		if tr.cars[i].last.pending() {
+		if tr.cars[i].last != nil {
 			return true
 		}
 	}

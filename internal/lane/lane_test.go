@@ -3,6 +3,7 @@ package lane_test
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,7 +104,7 @@ func TestDroppedAcquireIsDroppedThoughItsGoroutineHasNotStarted(t *testing.T) {
 	second.Take(lane.Release, timeout, nil)
 	running[0].Done(true)
 	assert.Equal(t, 1, table.Open(), "the goroutine of the dropped place is still to come")
-	assert.False(t, waiting[0].Wait())
+	assert.False(t, await(&waiting[0]))
 	assert.Zero(t, table.Open())
 }
 
@@ -225,7 +226,7 @@ func TestPendingReportsWhetherAnAnswerIsOwed(t *testing.T) {
 	assert.True(t, second.Pending(), "it waits to be sent")
 	for i := range running {
 		running[i].Done(true)
-		require.True(t, waiting[i].Wait())
+		require.True(t, await(&waiting[i]))
 		waiting[i].Done(true)
 	}
 	assert.False(t, second.Pending())
@@ -282,7 +283,7 @@ func TestIdleWaitsForTheGoroutineOfADroppedPlace(t *testing.T) {
 	running[0].Done(true)
 	idle := table.Idle()
 	requireOpen(t, idle)
-	require.False(t, waiting[0].Wait())
+	require.False(t, await(&waiting[0]))
 	requireClosed(t, idle)
 }
 
@@ -347,8 +348,34 @@ func queue(table *lane.Table, n int) (trains []*lane.Train, places []*lane.Place
 // wait has a goroutine wait for the turn of p and returns where its answer goes.
 func wait(p *lane.Place) <-chan bool {
 	turn := make(chan bool, 1)
-	go func() { turn <- p.Wait() }()
+	go func() { turn <- await(p) }()
 	return turn
+}
+
+// A turn is what a place was told. Whoever asks has it.
+type turn struct {
+	told chan struct{}
+	send bool
+}
+
+func (w *turn) Due(send bool) {
+	w.send = send
+	close(w.told)
+}
+
+// turns are those of places that somebody waits for.
+var turns sync.Map
+
+// await waits for the turn of p and reports whether its command is to be sent.
+func await(p *lane.Place) bool {
+	w := &turn{told: make(chan struct{})}
+	if other, waited := turns.LoadOrStore(p, w); waited {
+		w = other.(*turn) //nolint:forcetypeassert // nothing else is there
+	} else {
+		p.Then(w)
+	}
+	<-w.told
+	return w.send
 }
 
 // requireWaits demands, inside a bubble, that the turn has not come.
@@ -367,7 +394,7 @@ func requireTurn(t *testing.T, turn <-chan bool, want bool) {
 	synctest.Wait()
 	select {
 	case got := <-turn:
-		require.Equal(t, want, got, "Wait says whether to send it")
+		require.Equal(t, want, got, "Due says whether to send it")
 	default:
 		require.Fail(t, "it still waits")
 	}

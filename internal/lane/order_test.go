@@ -191,7 +191,7 @@ func (h *history) arrive(p *lane.Place, cmd *command, pause int) {
 	for range pause {
 		runtime.Gosched()
 	}
-	if !p.Wait() {
+	if !await(p) {
 		cmd.dropped = true
 		return
 	}

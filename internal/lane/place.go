@@ -22,15 +22,16 @@ const (
 // A Place is a command's turn in its lanes.
 type Place struct {
 	train     *Train
-	first     link          // in the lane of the first resource
-	more      []link        // in those of the others; nil once it has left
-	behind    int           // lanes in which another place is before it
-	ready     chan struct{} // nil if the place never had to wait
+	first     link   // in the lane of the first resource
+	more      []link // in those of the others; nil once it has left
+	behind    int    // lanes in which another place is before it
+	waiter    Waiter // told when the place is due, or dropped
 	timeout   time.Duration
 	silentFor time.Duration
 	node      int
 	state     State
 	taken     bool // there is, or was, a place
+	queued    bool // it had to wait
 	unit      bool // counts towards Limit
 }
 
@@ -49,8 +50,8 @@ func (p *Place) link(i int) *link {
 	return &p.more[i-1]
 }
 
-// Taken reports whether there is a place: whoever holds it calls Wait, and
-// Done if Wait returns true. Meant for the caller of Take, before any Wait.
+// Taken reports whether there is a place: whoever holds it calls Then, and Done
+// once the command has been sent. Meant for the caller of Take, before any Then.
 func (p *Place) Taken() bool { return p.taken }
 
 // Reason returns why there is no place; meaningless if there is one.
@@ -63,64 +64,95 @@ func (p *Place) SilentFor() time.Duration { return p.silentFor }
 // Timeout returns the node timeout of the command's round.
 func (p *Place) Timeout() time.Duration { return p.timeout }
 
-// Wait blocks until all earlier commands of its lanes are done. It reports
-// whether the command is to be sent; if not, the place has been dropped.
-func (p *Place) Wait() bool {
-	if p.ready == nil {
-		return true
+// A Waiter is told of its place.
+type Waiter interface {
+	// Due is called once: with true when the command is to be sent, as all earlier
+	// ones of its lanes are done, or with false when the place has been dropped. It
+	// may be called on the goroutine of another one's Done, and must not block.
+	Due(send bool)
+}
+
+// Then has w told, at once or when the time has come.
+func (p *Place) Then(w Waiter) {
+	if !p.queued {
+		w.Due(true)
+		return
 	}
-	<-p.ready
 	t := p.train.table
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p.state != dropped {
-		return true
+	state := p.state
+	if state == waiting {
+		p.waiter = w
 	}
-	t.open--
-	t.settle()
-	return false
+	t.mu.Unlock()
+	switch state {
+	case waiting:
+	case dropped:
+		t.tellDropped(w)
+	default:
+		w.Due(true)
+	}
 }
 
-// Done gives the place up after its call has ended. answered reports whether
-// the node answered, with whatever.
+// tellDropped tells that a place has been dropped, which counts as open until then.
+func (t *Table) tellDropped(w Waiter) {
+	defer t.End()
+	w.Due(false)
+}
+
+// Done gives the place up after its call has ended, and tells those that are due by
+// that. answered reports whether the node answered, with whatever.
 func (p *Place) Done(answered bool) {
 	t, now := p.train.table, time.Now()
+	var one [1]Waiter
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	p.state = done
 	t.open--
-	p.leave(answered, now)
+	due := p.leave(answered, now, one[:0])
 	t.settle()
+	t.mu.Unlock()
+	for _, w := range due {
+		w.Due(true)
+	}
 }
 
-// drop takes a waiting place out of its lanes. Its goroutine is told by Wait,
-// and counts as open until then.
+// drop takes a waiting place out of its lanes. Its waiter, and those that are due by
+// that, are told on goroutines of their own: whoever releases holds locks of its own.
 func (p *Place) drop(now time.Time) {
 	p.state = dropped
-	p.leave(false, now)
-	close(p.ready)
+	for _, w := range p.leave(false, now, nil) {
+		go w.Due(true)
+	}
+	if p.waiter != nil {
+		go p.train.table.tellDropped(p.waiter)
+	}
 }
 
-// leave takes p out of its lanes and lets those run that are due by that.
-func (p *Place) leave(answered bool, now time.Time) {
+// leave takes p out of its lanes and lets those run that are due by that. It appends
+// to due whom to tell.
+func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 	t, n := p.train.table, &p.train.table.nodes[p.node]
+	if last := &p.train.cars[p.node].last; *last == p {
+		*last = nil // a held lock keeps no places
+	}
 	if p.unit {
 		n.further--
 	}
 	n.end(answered, now, p.timeout)
 	for i := range p.train.resources {
-		if due := t.leave(p.link(i)); due != nil {
+		if next := t.leave(p.link(i)); next != nil {
 			n.owe(now)
-			due.run()
-			close(due.ready)
+			next.run()
+			if next.waiter != nil { // else its Then finds it running
+				due = append(due, next.waiter)
+			}
 		}
 	}
 	p.more = nil
+	return due
 }
 
 func (p *Place) run() {
 	p.state = running
 	p.train.cars[p.node].sent = true
 }
-
-func (p *Place) pending() bool { return p != nil && (p.state == running || p.state == waiting) }

@@ -13,18 +13,9 @@ import (
 
 // goesOn reports whether a place is due by now.
 func goesOn(p *lane.Place) bool {
-	due := make(chan struct{})
-	go func() {
-		p.Wait()
-		close(due)
-	}()
+	turn := wait(p)
 	synctest.Wait()
-	select {
-	case <-due:
-		return true
-	default:
-		return false
-	}
+	return len(turn) > 0
 }
 
 func TestACommandForSeveralResourcesIsDueWhenItIsTheFirstInAllTheirLanes(t *testing.T) {
@@ -72,7 +63,7 @@ func TestADroppedCommandForSeveralResourcesFreesAllTheirLanes(t *testing.T) {
 			behind = append(behind, take(&tr, lane.Acquire))
 		}
 		require.Equal(t, lane.Unneeded, take(&all, lane.Release).Reason())
-		assert.False(t, dropped.Wait())
+		assert.False(t, await(dropped))
 		assert.False(t, goesOn(behind[0]), "the command before the dropped one is not done")
 		assert.True(t, goesOn(behind[1]))
 		assert.True(t, goesOn(behind[2]))

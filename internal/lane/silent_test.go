@@ -136,7 +136,7 @@ func TestAcquireAndItsReleaseCountAsOneCallOfASilentNode(t *testing.T) {
 		acquires[0].Done(false)
 		_, p = f.acquire()
 		requireFull(t, p) // its release is still there
-		require.True(t, releases[0].Wait())
+		require.True(t, await(releases[0]))
 		releases[0].Done(false)
 		_, p = f.acquire()
 		requireTaken(t, p)
@@ -314,7 +314,7 @@ func TestNodeThatWorksOffALongQueueIsNotSilent(t *testing.T) {
 			places = append(places, requireTaken(t, p))
 		}
 		for _, p := range places {
-			require.True(t, p.Wait())
+			require.True(t, await(p))
 			time.Sleep(timeout - 1)
 			require.Zero(t, f.silentFor())
 			p.Done(true)

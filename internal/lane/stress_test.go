@@ -76,7 +76,7 @@ func (s *stress) send(tr *lane.Train, kind lane.Kind) {
 			latency, answered = 5*latency, s.random.IntN(200) == 0
 		}
 		s.wg.Go(func() {
-			if p.Wait() {
+			if await(p) {
 				time.Sleep(latency)
 				p.Done(answered)
 			}

@@ -110,41 +110,29 @@ func redacted(text, value string) string {
 	return clean.String()
 }
 
-// call runs the script on a node through client, by its name and, where the node
-// does not know it, by its source.
-func (f *Fleet) call(ctx context.Context, c *call, node int, client Client) (any, error) {
-	once := f.sentOnce(c, node)
-	reply, err := process(ctx, client, c.args, once)
-	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return process(ctx, client, c.script.Eval(c.args), once)
-	}
-	return reply, err
-}
-
 // process runs one command. Its result is what the command says and what
 // Process says together: an AutoPipeliner of the deferred kind returns from
 // Process before anything is sent, and reading the command waits for it.
 //
 // A client that panics has failed: nobody above this goroutine could recover, and
 // go-redis v9 panics where a reply announces more than can be allocated.
-func process(ctx context.Context, client Client, args []any, once bool) (reply any, err error) {
+func process(ctx context.Context, client Client, cmd *redis.Cmd, once bool) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			reply, err = nil, &panicError{fmt.Sprint("the client panicked: ", p)}
+			a = answer{err: &panicError{fmt.Sprint("the client panicked: ", p)}}
 		}
 	}()
-	cmd := redis.NewCmd(ctx, args...)
 	var cmder redis.Cmder = cmd
 	if once {
 		cmder = onceCmd{cmd}
 	}
-	if err = client.Process(ctx, cmder); err == nil {
-		reply, err = cmd.Result()
+	if a.err = client.Process(ctx, cmder); a.err == nil {
+		a.reply, a.err = cmd.Result()
 	}
-	if err != nil {
-		_ = err.Error() // that of a client's own type may panic, too
+	if a.err != nil {
+		_ = a.err.Error() // that of a client's own type may panic, too
 	}
-	return reply, err
+	return a
 }
 
 // A onceCmd is a command that go-redis does not send again.

@@ -97,7 +97,8 @@ func (e *Ears) listen(node int) *listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{ears: e, node: node, client: client, ready: make(chan struct{}), cancel: cancel}
 	l.prod = func() {
-		_, _ = process(context.Background(), e.fleet.clients[node], []any{"publish", e.channel, ""}, true)
+		ctx := context.Background()
+		process(ctx, e.fleet.clients[node], redis.NewCmd(ctx, "publish", e.channel, ""), true)
 	}
 	e.open++
 	go func() {

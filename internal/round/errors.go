@@ -53,6 +53,13 @@ func isReply(err error) bool {
 	return ok
 }
 
+// unconnected reports whether err says that the client had no connection to send a
+// command on.
+func unconnected(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
+}
+
 // ErrorType returns a name of low cardinality for the failure of a node:
 // "no_answer", "timeout", "panic", the code of a Redis error such as "LOADING",
 // or the name of a Go type.

@@ -106,51 +106,6 @@ func (f *Fleet) Begin() { f.lanes.Begin() }
 // End ends what Begin began.
 func (f *Fleet) End() { f.lanes.End() }
 
-// send starts a goroutine for each node that has a place and returns. Each
-// waits for its turn, calls the node and files the vote. Nodes without a place
-// vote at once, except those that were not asked. Nobody waits for the group:
-// the lane table counts the goroutines through their places, until all that is
-// left to do is to file the vote.
-func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file func(node int, v vote)) {
-	f, values := g.fleet, context.WithoutCancel(ctx)
-	for i := range places {
-		p := &places[i]
-		if !p.Taken() {
-			if v := g.absent(values, c.op, i, p); v.kind != none {
-				file(i, v)
-			}
-			continue
-		}
-		g.calls.Go(func() error {
-			v := vote{kind: failed, err: errNoReturn}
-			defer func() { file(i, v) }() // if the client or the handler calls runtime.Goexit, too
-			if p.Wait() {
-				f.visit(values, g.at(c, i), i, p, &v)
-			} else {
-				v = vote{kind: skipped}
-			}
-			return v.err
-		})
-	}
-}
-
-// absent returns the vote of a node that was given no place.
-func (g *Grant) absent(ctx context.Context, op Op, node int, p *lane.Place) vote {
-	switch p.Reason() {
-	case lane.Behind:
-		return vote{kind: failed, err: errBehind} // not reported: the earlier command will be
-	case lane.Full:
-		err := g.fleet.silence(node, p.SilentFor())
-		err.full = true
-		g.background(func() { g.fleet.hooks.Failed(ctx, Failure{node, op, err}) })
-		return vote{kind: failed, err: err}
-	case lane.Unneeded:
-		return vote{kind: skipped}
-	default: // lane.Unwanted
-		return vote{}
-	}
-}
-
 // background runs f on a goroutine that counts as a node call under way.
 func (g *Grant) background(f func()) {
 	lanes := g.fleet.lanes
@@ -160,69 +115,6 @@ func (g *Grant) background(f func()) {
 		f()
 		return nil
 	})
-}
-
-// visit calls a node, whose turn it is, and gives the place up.
-func (f *Fleet) visit(ctx context.Context, c *call, node int, p *lane.Place, v *vote) {
-	answered := false
-	defer func() { p.Done(answered) }() // after the report: who waits for the lanes waits for that too
-	if !c.until.IsZero() && !time.Now().Before(c.until) {
-		*v = vote{kind: skipped}
-		return
-	}
-	sent := time.Now()
-	in, answered, err := f.ask(ctx, c, node, f.ways[node].at(sent, p.Timeout()))
-	if err != nil && f.sentOnce(c, node) {
-		// The one repeat of a command that go-redis does not repeat. It takes a
-		// connection of its own: what has failed may be the batch it was in.
-		in, answered, err = f.ask(ctx, c, node, f.clients[node])
-		in.late = true
-	}
-	in.slow = time.Since(sent) > p.Timeout()
-	if answered && in.slow {
-		f.hooks.Late(ctx, node)
-	}
-	if err != nil {
-		in = vote{kind: failed, err: err, slow: in.slow}
-	}
-	*v = in
-	if err != nil {
-		f.hooks.Failed(ctx, Failure{node, c.op, err})
-	}
-}
-
-// ask sends the command once, through client, and reads what the node says. It
-// reports whether the node answered, if only with an error.
-func (f *Fleet) ask(ctx context.Context, c *call, node int, client Client) (v vote, answered bool, err error) {
-	sent := time.Now()
-	reply, err := f.callGate(ctx, c, node, client)
-	if answered = f.note(node, c, err); answered {
-		f.timed(node, time.Since(sent))
-	} else {
-		f.lag(node)
-	}
-	if err == nil {
-		err = v.read(c, reply)
-	}
-	if err != nil {
-		err = c.redact(err)
-	}
-	return v, answered, err
-}
-
-// note takes note of how a call ended. It reports whether the node answered.
-func (f *Fleet) note(node int, c *call, err error) bool {
-	switch {
-	case err == nil || isReply(err):
-		if f.errs[node].Load() != nil {
-			f.errs[node].Store(nil)
-		}
-		return true
-	default:
-		text := c.redact(err).Error()
-		f.errs[node].Store(&text)
-		return false
-	}
 }
 
 // silence returns the error of a node that has not answered for d.

@@ -1,7 +1,6 @@
 package round
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -354,23 +353,4 @@ func (g *Grant) parted(node int, v vote) {
 	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep {
 		g.fleet.hooks.Next(g.train.Resources()[0], v.next)
 	}
-}
-
-// callGate runs a command. Where the user may not use lines, or one script cannot
-// use a resource and its line, as while a Cluster moves their slot, the plain one
-// does, and the node is no gate for a while.
-func (f *Fleet) callGate(ctx context.Context, c *call, node int, client Client) (any, error) {
-	if c.plain == nil {
-		return f.call(ctx, c, node, client)
-	}
-	reply, err := f.call(ctx, c, node, client)
-	switch {
-	case err == nil:
-	case redis.HasErrorPrefix(err, "NOPERM"), redis.HasErrorPrefix(err, "CROSSSLOT"), redis.HasErrorPrefix(err, "TRYAGAIN"):
-		reply, err = f.call(ctx, c.plain, node, client)
-		if err == nil {
-			f.mute(node)
-		}
-	}
-	return reply, err
 }

@@ -13,7 +13,8 @@ func Tag(key string) string {
 	return tag
 }
 
-const slots = 16384
+// Slots is how many slots the keys of a Redis Cluster are spread over.
+const Slots = 16384
 
 // Slot returns the slot of a Redis Cluster that a key lies in.
 func Slot(key string) int {
@@ -27,5 +28,5 @@ func Slot(key string) int {
 			}
 		}
 	}
-	return int(crc % slots)
+	return int(crc % Slots)
 }

@@ -44,8 +44,8 @@ var mutants = []mutant{
 		{"internal/script/extend.lua", "if left >= 0 and left < tonumber(ARGV[2]) then", "if left >= 0 then"},
 	}},
 	{"lanes not in order", []edit{
-		{"internal/lane/lane.go", "		p.state = waiting\n		p.ready = make(chan struct{})", "		p.run()"},
-		{"internal/lane/place.go", "; due != nil {", "; due != nil && false {"},
+		{"internal/lane/lane.go", "		p.state, p.queued = waiting, true", "		p.run()"},
+		{"internal/lane/place.go", "; next != nil {", "; next != nil && false {"},
 	}},
 	{"decision at half instead of a majority", []edit{
 		{"internal/quorum/quorum.go", "return nodes/2 + 1", "return (nodes + 1) / 2"},
