@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -265,6 +266,51 @@ func TestScriptsThatANodeHasForgottenReachItFromEveryCallerOfABatch(t *testing.T
 			together(20, lockAndUnlock(t, l))
 			synctest.Wait()
 		}
+		requireNoKeys(t, nodes)
+	})
+}
+
+func TestAfterABatchThatHadNoConnectionOneAtATimeGoesForTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, nodes, h := newHooked(t, 1, redlock.WithNodeErrorHandler(func(_ context.Context, err *redlock.NodeError) {
+			t.Error(err)
+		}))
+		begun := time.Now()
+		var under, before, most, after int // batches
+		var failed time.Time
+		h.set(func(_ []redis.Cmder, next func() error) error {
+			h.mu.Lock()
+			under++
+			switch {
+			case failed.IsZero():
+				before = max(before, under)
+			case time.Since(failed) < 2*time.Second:
+				most = max(most, under)
+			default:
+				after = max(after, under)
+			}
+			fails := time.Since(begun) >= time.Second && failed.IsZero()
+			if fails {
+				failed = time.Now()
+			}
+			h.mu.Unlock()
+			defer func() {
+				h.mu.Lock()
+				under--
+				h.mu.Unlock()
+			}()
+			if fails {
+				return &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
+			}
+			time.Sleep(20 * time.Millisecond)
+			return next()
+		})
+		together(8, func(key string) {
+			for time.Since(begun) < 4*time.Second {
+				lockAndUnlock(t, l)(key)
+			}
+		})
+		require.Equal(t, []int{2, 1, 2}, []int{before, most, after})
 		requireNoKeys(t, nodes)
 	})
 }

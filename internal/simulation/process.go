@@ -106,6 +106,7 @@ func (x *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		for i, cmd := range cmds {
 			calls[i] = x.begin(ctx, cmd)
 		}
+		x.batched(calls)
 		err := next(ctx, cmds)
 		for i, cmd := range cmds {
 			if calls[i] != nil {
@@ -114,6 +115,18 @@ func (x *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		}
 		return err
 	}
+}
+
+// batched notes that calls go together. Those of go-redis itself are nil.
+func (x *watcher) batched(calls []*call) {
+	if calls[0] == nil {
+		return
+	}
+	w := x.process.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stats.Batches++
+	w.stats.Batched += len(calls)
 }
 
 // ProcessHook notes when a call begins and how it ends.

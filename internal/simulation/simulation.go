@@ -123,6 +123,8 @@ type Stats struct {
 	Several    int           // of those, on several resources
 	Extensions int           // that succeeded
 	Commands   int           // scripts that nodes have run
+	Batches    int           // of several calls each
+	Batched    int           // calls in them
 	Messages   int           // by which nodes have told a Locker that it is the next one
 
 	Faults  [faultKinds]int // besides what befell single messages
@@ -151,6 +153,8 @@ func (s *Stats) Add(t *Stats) {
 	s.Several += t.Several
 	s.Extensions += t.Extensions
 	s.Commands += t.Commands
+	s.Batches += t.Batches
+	s.Batched += t.Batched
 	s.Messages += t.Messages
 	for i := range s.Faults {
 		s.Faults[i] += t.Faults[i]
@@ -173,7 +177,7 @@ func (s *Stats) Add(t *Stats) {
 func (s *Stats) String() string {
 	f := s.Faults
 	return fmt.Sprintf(`%v of virtual time
-%d locks, %d of them on several resources, %d extensions, %d scripts run by nodes, %d messages
+%d locks, %d of them on several resources, %d extensions, %d scripts run by nodes, %d messages; %d calls in %d batches
 %d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
@@ -182,7 +186,7 @@ func (s *Stats) String() string {
 %d pairs of fencing tokens compared, for %d of them the clocks stand in
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
-		s.Locks, s.Several, s.Extensions, s.Commands, s.Messages,
+		s.Locks, s.Several, s.Extensions, s.Commands, s.Messages, s.Batched, s.Batches,
 		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
