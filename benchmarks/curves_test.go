@@ -73,7 +73,7 @@ func manyCallersRun(t *testing.T, r *run) {
 		{Title: "Turns per second, of all callers together", Column: colRate, Curve: true, XName: "callers", LogX: true, LogY: true},
 		{Title: "99th percentile of Lock", Column: colLockP99, Curve: true, XName: "callers", LogX: true, LogY: true},
 	}
-	r.note("What redlock is as fast as is redlock with AutoPipeliners; 2.00× means twice the turns.")
+	r.note("What redlock is as fast as is redlock with WithAutoPipeline; 2.00× means twice the turns.")
 	for callers := 1; callers <= 4096; callers *= 4 {
 		subjects, end := g.steadySubjects(r, strconv.Itoa(callers), float64(callers), 3, callers, pipelinedLibraries(3)[:5], func(all load.Report, row *report.Row) {
 			row.Add(colRate, all.Rate())

@@ -205,7 +205,7 @@ func callersRun(t *testing.T, r *run) {
 		{Name: colLockP99, Unit: "s"},
 	}
 	r.result.Plots = []report.Plot{{Title: "Turns per second, of all callers together", Column: colRate}}
-	r.note("What redlock is as fast as is redlock with AutoPipeliners; 2.00× means twice the turns.")
+	r.note("What redlock is as fast as is redlock with WithAutoPipeline; 2.00× means twice the turns.")
 	for _, nodes := range []int{1, 3, 5} {
 		for _, callers := range []int{64, 512} {
 			setup := fmt.Sprintf("%d, %d", nodes, callers)

@@ -33,7 +33,7 @@ func Redlock(opts ...redlock.Option) Library {
 // pipelines.
 func RedlockPipelined(opts ...redlock.Option) Library {
 	l := Redlock(append([]redlock.Option{redlock.WithAutoPipeline()}, opts...)...)
-	l.Name, l.Settings = Ours+", AutoPipeliner", l.Settings+", WithAutoPipeline()"
+	l.Name, l.Settings = Ours+", WithAutoPipeline", l.Settings+", WithAutoPipeline()"
 	return l
 }
 
