@@ -247,21 +247,26 @@ func WithoutWaitingLine() Option {
 // moment sent in one batch, which is a Pipeline of go-redis. By default each command
 // takes a connection of its own, and goes at once.
 //
-// It pays with dozens of concurrent callers. Nobody waits for a batch to fill: a lone
-// command goes at once, by itself. Two batches, of 128 commands at most, are under way
-// to a node at a time, and what comes meanwhile goes with the next. What is slow is slow
-// for all in its batch; calls deal with that as with every slow node, within the node
-// timeout. A batch that has been under way for longer, because its connection hangs or
-// the node does, holds up only what is in it, as the next one goes beside it. The
-// commands of one that has failed are sent once more, each by itself if it can have a
-// connection; for two seconds from then on one batch at a time is under way.
+// It pays with dozens of concurrent callers. Nobody waits for a batch to fill: a command
+// goes at once, alone if it is, unless two batches, of 128 commands at most, are under
+// way to the node; then it goes with the next. What is slow is slow for all in its batch;
+// calls deal with that as with every slow node, within the node timeout. While a batch
+// takes four times as long as they usually do, 50 ms at least and half the node timeout
+// at most, because its connection hangs or the node does, further commands take
+// connections of their own.
+//
+// go-redis repeats none of these commands, whatever its options say: one that has failed
+// is sent once more, by itself, or with the next batch if a connection was lost. For two
+// seconds after that, batches go one at a time, and one that takes half the node timeout
+// is overtaken by the next.
 //
 // That is for each [redis.Client], one of a Sentinel-managed group included, and each
 // [redis.ClusterClient]: there, a sixteenth of the slots has batches of its own, so that
 // a server which hangs holds up none of the others but for those whose slots are next
 // to its own. Commands go through clients of all other types, among them Rings, pipeliners,
 // and what embeds a client, as they do without the option. Hooks of the client see
-// batches, without the context of a call. There is nothing to close.
+// batches, without the context of a call, where several commands go together. There is
+// nothing to close.
 func WithAutoPipeline() Option {
 	return optionFunc(func(c *config) error {
 		c.pipeline = true

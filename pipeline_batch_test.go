@@ -97,10 +97,10 @@ func requireNoKeys(t *testing.T, nodes []*node) {
 	}
 }
 
-func TestWhatWaitsBehindBatchesThatHangGoesAfterTheNodeTimeout(t *testing.T) {
+func TestWhatWaitsBehindBatchesThatHangGoesByItselfSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const nodeTimeout = 300 * time.Millisecond
-		l, nodes, h := newHooked(t, 1, redlock.WithNodeTimeout(nodeTimeout), redlock.WithRetry(0, 0))
+		const soon = 50 * time.Millisecond
+		l, nodes, h := newHooked(t, 1, redlock.WithRetry(0, 0))
 		start, hang := time.Now(), make(chan struct{})
 		var batches []int
 		h.set(func(cmds []redis.Cmder, next func() error) error {
@@ -121,16 +121,18 @@ func TestWhatWaitsBehindBatchesThatHangGoesAfterTheNodeTimeout(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		time.Sleep(nodeTimeout / 2)
+		time.Sleep(soon / 2)
 		together(100, func(key string) {
 			lock, err := l.TryLock(t.Context(), key, 10*time.Second)
 			if assert.NoError(t, err) {
-				assert.Equal(t, nodeTimeout, time.Since(start))
+				assert.Equal(t, soon, time.Since(start))
 				assert.NoError(t, lock.Unlock(t.Context()))
 			}
 		})
 		stuck.Wait()
-		require.Equal(t, []int{1, 1, 100}, batches[:3])
+		for _, n := range batches {
+			require.Equal(t, 1, n)
+		}
 		close(hang)
 		requireNoKeys(t, nodes) // what was granted late is given back
 		require.Zero(t, redlock.OpenCalls(l))
@@ -214,7 +216,7 @@ func TestABadClientFailsEachCommandOfABatchAndHoldsNothingUp(t *testing.T) {
 					assert.NoError(t, lock.Unlock(t.Context()), "it has sent them")
 				})
 				require.Less(t, time.Since(start), time.Second, "nobody waits for the node timeout")
-				synctest.Wait()
+				time.Sleep(3 * time.Second) // releases are tried once more
 				require.Zero(t, redlock.OpenCalls(l))
 				if n := ops["acquire"]; n != 0 {
 					require.Equal(t, map[string]int{"acquire": callers, "release": callers}, ops)
@@ -251,6 +253,7 @@ func TestAHandlerThatEndsItsGoroutineTakesNoOtherCommandOfTheBatchWithIt(t *test
 				assert.NoError(t, lock.Unlock(t.Context()))
 			}
 		})
+		time.Sleep(3 * time.Second) // a release is tried once more
 		requireNoKeys(t, nodes)
 		require.Zero(t, redlock.OpenCalls(l))
 	})

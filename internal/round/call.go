@@ -81,6 +81,8 @@ func (c *call) redact(err error) error {
 		return err
 	case isReply(err):
 		return replyError(clean)
+	case unconnected(err):
+		return &connectError{clean}
 	}
 	if _, panicked := errors.AsType[*panicError](err); panicked {
 		return &panicError{clean}

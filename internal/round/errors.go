@@ -3,6 +3,7 @@ package round
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -57,8 +58,21 @@ func isReply(err error) bool {
 // command on.
 func unconnected(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
+	_, known := errors.AsType[*connectError](err)
+	return known || ok && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
+
+// disconnected reports whether err says that a connection was lost, and not that it
+// hangs.
+func disconnected(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && !op.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// A connectError is what is told of an error that is unconnected and named a value.
+type connectError struct{ text string }
+
+func (e *connectError) Error() string { return e.text }
 
 // ErrorType returns a name of low cardinality for the failure of a node:
 // "no_answer", "timeout", "panic", the code of a Redis error such as "LOADING",

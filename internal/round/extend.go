@@ -270,7 +270,7 @@ func (x *Extension) arm(ctx context.Context, wanted func(node int) bool) {
 	places := g.train.Take(lane.Follow, x.timeout, func(node int) bool { return g.nodes[node].empty && wanted(node) })
 	for i := range g.nodes {
 		if places[i].Taken() {
-			g.nodes[i].empty, g.nodes[i].gone = false, false
+			g.nodes[i].empty, g.nodes[i].gone, g.nodes[i].unsent = false, false, false
 		}
 	}
 	g.mu.Unlock()

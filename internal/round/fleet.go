@@ -47,6 +47,7 @@ type Failure struct {
 type Fleet struct {
 	clients []Client
 	ways    []way // to the nodes, by node
+	debts   []debts
 	lanes   *lane.Table
 	hooks   Hooks
 	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
@@ -82,7 +83,7 @@ type Hooks struct {
 // NewFleet returns a fleet of the nodes behind clients.
 func NewFleet(clients []Client, hooks Hooks) *Fleet {
 	n := len(clients)
-	return &Fleet{clients: clients, ways: newWays(clients), lanes: lane.NewTable(n), hooks: hooks, errs: make([]atomic.Pointer[string], n)}
+	return &Fleet{clients: clients, ways: newWays(clients), debts: make([]debts, n), lanes: lane.NewTable(n), hooks: hooks, errs: make([]atomic.Pointer[string], n)}
 }
 
 // Size returns the number of nodes.

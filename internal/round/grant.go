@@ -62,6 +62,9 @@ type grantNode struct {
 	// the value, or 0, and agreed the one of them that it keeps it longest for.
 	since  int
 	agreed *Extension
+	// unsent says that it was not sent the value, for certain: the client had no
+	// connection.
+	unsent bool
 	// gone says that the node has not got the value, and was not given it again;
 	// empty, that nothing was there and it is to be.
 	gone, empty bool

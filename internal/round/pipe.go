@@ -2,8 +2,7 @@ package round
 
 import (
 	"context"
-	"fmt"
-	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,34 +19,40 @@ const (
 	maxBatch   = 128
 )
 
-// alone is for how long, after a batch has failed, no other one goes beside a batch.
-// Once many dials have failed go-redis dials only once a second, and fails at once who
-// finds no connection: who fails so fast would take most of what there is to send, though
-// the node may be well again, and one connection serve all.
-const alone = 2 * time.Second
+// minLate is after how long at least a batch is late, which takes four times as long as
+// they usually do.
+const minLate = 50 * time.Millisecond
 
-// A batcher is a client that can send commands in batches.
-type batcher interface {
-	Client
-	Pipeline() redis.Pipeliner
-}
+// alone is for how long, after a batch has lost its connection or had none, batches go
+// one at a time. Once many dials have failed go-redis dials only once a second, and fails
+// at once who finds no connection, though the node may be well again, and one connection
+// serve all: so few dial.
+const alone = 2 * time.Second
 
 // A pipe sends what many callers want of a node at the same moment in one batch. What
 // one batch has brought is dealt with on its goroutine, and not on one for each command.
+//
+// While a batch is late, because its connection hangs or the node does, commands go by
+// themselves: a connection that hangs then costs one of them, and not a batch. If they
+// go one at a time, the next one goes beside it.
 type pipe struct {
-	client   batcher
-	couriers errgroup.Group // nobody waits for them: the lane table counts what they carry
+	client  Client
+	senders errgroup.Group // nobody waits for them: the lane table counts what they send
 
 	mu    sync.Mutex
 	queue []parcel
-	out   int       // couriers, without those whose batch hangs
-	alone time.Time // until when there is to be one at most
+	out   []*courier
+	late  int           // couriers whose batch is; they are not out any more
+	trip  time.Duration // how long a batch takes; 0 if that is not known
+	alone time.Time     // until when there is to be one at most
 }
 
 // A parcel is a command on its way through a pipe.
 type parcel struct {
-	ctx      context.Context //nolint:containedctx // used if it goes alone
+	ctx      context.Context //nolint:containedctx // used if it goes by itself
 	cmd      *redis.Cmd
+	resource string
+	value    string
 	patience time.Duration // the node timeout
 	to       interface{ came(a answer) }
 }
@@ -56,8 +61,15 @@ type parcel struct {
 func (p *pipe) send(x parcel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.late > 0 && !p.oneAtATime() {
+		p.single(x)
+		return
+	}
 	p.queue = append(p.queue, x)
 	p.dispatch()
+	for _, c := range p.out {
+		c.hurry(x.patience)
+	}
 }
 
 // process sends a command and waits for its answer.
@@ -73,152 +85,48 @@ type waiter chan answer
 
 func (w waiter) came(a answer) { w <- a }
 
+// single sends a command by itself.
+func (p *pipe) single(x parcel) {
+	p.senders.Go(func() error {
+		a := answer{err: errNoReturn} // if the client calls runtime.Goexit
+		defer func() { x.to.came(a) }()
+		a = process(x.ctx, p.client, x.cmd, true)
+		return nil
+	})
+}
+
 // dispatch sends one more courier if there is something for it, and not too many are
 // out.
 func (p *pipe) dispatch() {
-	if len(p.queue) == 0 || p.out == maxBatches || p.out > 0 && p.single() {
+	if n := len(p.out); len(p.queue) == 0 || n == maxBatches || n > 0 && p.oneAtATime() {
 		return
 	}
-	p.out++
-	p.couriers.Go((&courier{pipe: p}).carry)
+	c := &courier{pipe: p}
+	p.out = append(p.out, c)
+	p.senders.Go(c.carry)
 }
 
-// single reports whether one courier at a time is enough.
-func (p *pipe) single() bool { return !p.alone.IsZero() && time.Now().Before(p.alone) }
+func (p *pipe) oneAtATime() bool { return !p.alone.IsZero() && time.Now().Before(p.alone) }
 
-// A courier takes batches to the node, one after the other, until the queue is empty or
-// a batch has hung.
-type courier struct {
-	pipe  *pipe
-	batch []parcel
-	cmds  []redis.Cmder
-
-	// Under pipe.mu.
-	timer *time.Timer // has the courier replaced; it is set while a batch is under way
-	until time.Time   // when the batch hangs
-	hangs bool        // it does, or did, and the courier has been replaced
+// away takes a courier off those that are out.
+func (p *pipe) away(c *courier) {
+	p.out = slices.DeleteFunc(p.out, func(o *courier) bool { return o == c })
 }
 
-// carry carries batches. It ends with a batch that its client ends the goroutine in, too.
-func (c *courier) carry() error {
-	for c.load() {
-		c.deliver()
-		// Who has got an answer makes the next command, for the next batch.
-		runtime.Gosched()
+// limit returns after how long a batch is late for a command with a node timeout.
+func (p *pipe) limit(patience time.Duration) time.Duration {
+	if p.trip == 0 || p.oneAtATime() {
+		return patience / 2
 	}
-	return nil
+	return min(max(4*p.trip, minLate), patience/2)
 }
 
-// load takes the next batch. It reports false if there is none for this courier, which
-// is over then.
-func (c *courier) load() bool {
-	p := c.pipe
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.hangs {
-		return false
+// took notes how long a batch has taken.
+func (p *pipe) took(d time.Duration) {
+	if p.trip != 0 && d > p.trip {
+		d = (7*p.trip + d) / 8
 	}
-	n := min(len(p.queue), maxBatch)
-	if n == 0 || p.out > 1 && p.single() {
-		p.out--
-		return false
-	}
-	c.batch = append(c.batch[:0], p.queue[:n]...)
-	rest := copy(p.queue, p.queue[n:])
-	clear(p.queue[rest:])
-	p.queue = p.queue[:rest]
-	var patience time.Duration
-	for i := range c.batch {
-		patience = max(patience, c.batch[i].patience)
-	}
-	c.until = time.Now().Add(patience)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(patience, c.hang)
-	} else {
-		c.timer.Reset(patience)
-	}
-	return true
-}
-
-// hang has another courier take what waits for this one, whose batch has been under way
-// for the node timeout: as one connection may hang, it must hold up only what it is in.
-func (c *courier) hang() {
-	p := c.pipe
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.hangs || c.until.IsZero() || time.Now().Before(c.until) {
-		return // it has come back meanwhile
-	}
-	c.hangs = true
-	p.out--
-	p.dispatch()
-}
-
-// deliver sends the batch and deals with what comes of it.
-func (c *courier) deliver() {
-	failure, returned := errNoReturn, false
-	defer func() {
-		p, last := c.pipe, answerOf(c.batch[len(c.batch)-1].cmd, failure)
-		p.mu.Lock()
-		if last.err != nil && !isReply(last.err) {
-			p.alone = time.Now().Add(alone)
-		}
-		c.until = time.Time{}
-		c.timer.Stop()
-		if !returned && !c.hangs { // the client has called runtime.Goexit
-			c.hangs = true
-			p.out--
-			p.dispatch()
-		}
-		p.mu.Unlock()
-		for i := range c.batch {
-			x := &c.batch[i]
-			x.to.came(answerOf(x.cmd, failure))
-			*x = parcel{}
-		}
-	}()
-	failure = c.exec()
-	returned = true
-}
-
-// exec sends the batch. It returns why commands of it may have been given no answer, if
-// they have not.
-func (c *courier) exec() (failure error) {
-	defer func() {
-		if p := recover(); p != nil {
-			failure = &panicError{fmt.Sprint("the client panicked: ", p)}
-		}
-	}()
-	c.cmds = c.cmds[:0]
-	for i := range c.batch {
-		c.cmds = append(c.cmds, onceCmd{c.batch[i].cmd})
-	}
-	if len(c.cmds) == 1 { // has the context of its call
-		return c.pipe.client.Process(c.batch[0].ctx, c.cmds[0])
-	}
-	ctx := context.Background()
-	pipeline := c.pipe.client.Pipeline()
-	if err := pipeline.BatchProcess(ctx, c.cmds...); err != nil {
-		return err
-	}
-	_, err := pipeline.Exec(ctx)
-	return err
-}
-
-// answerOf returns what a command of a batch was answered: failure if there is nothing.
-func answerOf(cmd *redis.Cmd, failure error) (a answer) {
-	defer func() {
-		if p := recover(); p != nil {
-			a = answer{err: &panicError{fmt.Sprint("the client panicked: ", p)}}
-		}
-	}()
-	if a.reply, a.err = cmd.Result(); a.err == nil && a.reply == nil {
-		a.err = failure // no script returns nil
-	}
-	if a.err != nil {
-		_ = a.err.Error() // that of a client's own type may panic
-	}
-	return a
+	p.trip = max(d, 1)
 }
 
 // A way is how the commands for a node get there.
@@ -255,7 +163,7 @@ func (f *Fleet) EnablePipes() {
 	}
 }
 
-func newPipes(client batcher, n int) way {
+func newPipes(client Client, n int) way {
 	w := way{batched: true}
 	for range n {
 		w.pipes = append(w.pipes, &pipe{client: client})

@@ -64,16 +64,39 @@ func (v *visit) Due(send bool) {
 		return
 	}
 	v.sent = time.Now()
-	if until := v.call.until; !until.IsZero() && !v.sent.Before(until) {
+	if v.overdue(v.sent) {
 		v.place.Done(false)
 		v.file(v.node, vote{kind: skipped})
 		return
 	}
-	if v.pipe = v.grant.fleet.ways[v.node].pipe(v.grant.train.Resources()[0]); v.pipe == nil {
+	if v.pipe = v.grant.fleet.ways[v.node].pipe(v.resource()); v.pipe == nil {
 		v.grant.calls.Go(func() error { return v.run(nil) })
 		return
 	}
-	v.pipe.send(parcel{ctx: v.ctx, cmd: redis.NewCmd(v.ctx, v.call.args...), patience: v.place.Timeout(), to: v})
+	x := v.parcel(v.call.args)
+	x.to = v
+	v.pipe.send(x)
+}
+
+// worthRepeating reports whether a command that failed has a purpose yet. Who finds no
+// connection has tried five times, by default; a release tries again all the same.
+func (v *visit) worthRepeating(err error) bool {
+	return !v.overdue(time.Now()) && (v.call.op == OpRelease || !unconnected(err))
+}
+
+// overdue reports whether the command has lost its purpose.
+func (v *visit) overdue(now time.Time) bool {
+	return !v.call.until.IsZero() && !now.Before(v.call.until)
+}
+
+func (v *visit) resource() string { return v.grant.train.Resources()[0] }
+
+// parcel returns a command for the pipe.
+func (v *visit) parcel(args []any) parcel {
+	return parcel{
+		ctx: v.ctx, cmd: redis.NewCmd(v.ctx, args...),
+		resource: v.resource(), value: v.call.value, patience: v.place.Timeout(),
+	}
 }
 
 // An answer is what a node, or the client for it, has said to a command.
@@ -87,7 +110,8 @@ type answer struct {
 func (v *visit) came(a answer) {
 	f, took := v.grant.fleet, time.Since(v.sent)
 	var in vote
-	if a.err != nil || took > v.place.Timeout() || in.read(v.call, a.reply) != nil {
+	if a.err != nil || took > v.place.Timeout() || in.read(v.call, a.reply) != nil ||
+		in.kind == refused && f.debts[v.node].count.Load() > 0 {
 		v.grant.calls.Go(func() error { return v.run(&a) })
 		return
 	}
@@ -109,24 +133,28 @@ func (v *visit) run(first *answer) error {
 	}()
 	f := v.grant.fleet
 	got, answered, err := v.ask(v.sent, first)
-	if err != nil && f.sentOnce(v.call, v.node) {
-		// The one repeat of a command that go-redis does not repeat. It takes a
-		// connection of its own, as what has failed may be the batch it was in;
-		// unless there was none to be had, which the pipe may have.
-		if !unconnected(err) {
+	if err != nil && f.sentOnce(v.call, v.node) && v.worthRepeating(err) {
+		// The one repeat of a command that go-redis does not repeat. It goes by itself,
+		// as what has failed may be the batch it was in; unless a connection is what is
+		// missing, which the next batch may have.
+		if !unconnected(err) && !disconnected(err) {
 			v.pipe = nil
 		}
 		got, answered, err = v.ask(time.Now(), nil)
 		got.late = true
 	}
+	got, answered, err = v.settleFirst(got, answered, err)
 	got.slow = time.Since(v.sent) > v.place.Timeout()
 	if answered && got.slow {
 		f.hooks.Late(v.ctx, v.node)
 	}
 	if err != nil {
-		got = vote{kind: failed, err: err, slow: got.slow}
+		got = vote{kind: failed, err: err, slow: got.slow, late: got.late}
 	}
 	in = got
+	if !answered {
+		v.unanswered(unconnected(err) && !got.late)
+	}
 	if err != nil {
 		f.hooks.Failed(v.ctx, Failure{v.node, v.call.op, err})
 	}
@@ -184,12 +212,11 @@ func (v *visit) script(c *call, first *answer) answer {
 
 // process runs one command.
 func (v *visit) process(args []any) answer {
-	cmd := redis.NewCmd(v.ctx, args...)
 	if v.pipe != nil {
-		return v.pipe.process(parcel{ctx: v.ctx, cmd: cmd, patience: v.place.Timeout()})
+		return v.pipe.process(v.parcel(args))
 	}
 	f := v.grant.fleet
-	return process(v.ctx, f.clients[v.node], cmd, f.sentOnce(v.call, v.node))
+	return process(v.ctx, f.clients[v.node], redis.NewCmd(v.ctx, args...), f.sentOnce(v.call, v.node))
 }
 
 // note takes note of how a call ended. It reports whether the node answered.

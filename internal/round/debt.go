@@ -1,0 +1,159 @@
+package round
+
+import (
+	"crypto/sha1" //nolint:gosec // as the scripts do, which Redis offers nothing else
+	"encoding/hex"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// redial is after how long a release that has failed is tried once more. After many
+// dials have failed go-redis dials once a second, and refuses connections at once
+// meanwhile, though the node may be back: both tries of a release may fall into that.
+const redial = 1200 * time.Millisecond
+
+// maxDebts bounds the releases that wait for that.
+const maxDebts = 1024
+
+// debts are the releases that a node is owed, in order.
+type debts struct {
+	count   atomic.Int32 // of owed
+	mu      sync.Mutex
+	owed    []debt
+	settles bool // a goroutine does
+}
+
+// A debt is a release of which both tries were not answered.
+type debt struct {
+	visit *visit
+	call  *call
+	mark  string // of the value
+	due   time.Time
+}
+
+// unanswered deals with a command that was not answered. unsent says that it was not
+// even sent.
+func (v *visit) unanswered(unsent bool) {
+	g := v.grant
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch n := &g.nodes[v.node]; {
+	case v.call.op == OpAcquire:
+		n.unsent = unsent
+	case v.call.op == OpRelease && !n.unsent:
+		v.owe()
+	}
+}
+
+// owe has the release tried once more. It only compares with its own value, so it needs
+// no place in a lane, and lets nobody in the line go.
+func (v *visit) owe() {
+	d := debt{visit: v, call: v.call, mark: markOf(v.call.value), due: time.Now().Add(redial)}
+	if d.call.plain != nil {
+		d.call = d.call.plain
+	}
+	o := &v.grant.fleet.debts[v.node]
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.owed) == maxDebts {
+		return
+	}
+	o.owed = append(o.owed, d)
+	o.count.Store(int32(len(o.owed))) //nolint:gosec // at most maxDebts
+	if !o.settles {
+		o.settles = true
+		v.grant.background(o.settle)
+	}
+}
+
+// markOf returns what names the value in refusals.
+func markOf(value string) string {
+	sum := sha1.Sum([]byte(value)) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:4])
+}
+
+// settle tries what is due until nothing is owed any more.
+func (o *debts) settle() {
+	for {
+		due, owes := o.next()
+		if !owes {
+			return
+		}
+		time.Sleep(time.Until(due))
+		for _, d := range o.takeDue() {
+			d.visit.pipe = nil
+			if a := d.visit.script(d.call, nil); a.err != nil && !isReply(a.err) {
+				break // so would the others
+			}
+		}
+	}
+}
+
+// next returns when the next one is due.
+func (o *debts) next() (due time.Time, owes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.owed) == 0 {
+		o.settles, o.owed = false, nil
+		return due, false
+	}
+	return o.owed[0].due, true
+}
+
+// takeDue takes all that are due.
+func (o *debts) takeDue() []debt {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	n := 0
+	for n < len(o.owed) && !o.owed[n].due.After(now) {
+		n++
+	}
+	due := o.owed[:n:n]
+	o.owed = o.owed[n:]
+	o.count.Store(int32(len(o.owed))) //nolint:gosec // at most maxDebts
+	return due
+}
+
+// named returns the release of the value that a refusal names.
+func (o *debts) named(mark string) (c *call, owed bool) {
+	if o.count.Load() == 0 {
+		return nil, false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.owed {
+		if o.owed[i].mark == mark {
+			return o.owed[i].call, true
+		}
+	}
+	return nil, false
+}
+
+// settled takes it off the list.
+func (o *debts) settled(c *call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.owed = slices.DeleteFunc(o.owed, func(d debt) bool { return d.call == c })
+	o.count.Store(int32(len(o.owed))) //nolint:gosec // at most maxDebts
+}
+
+// settleFirst asks again a node that has refused because of a value whose release it is
+// owed: it answers now, and its own Locker is not to be refused by that.
+func (v *visit) settleFirst(in vote, answered bool, err error) (vote, bool, error) {
+	o := &v.grant.fleet.debts[v.node]
+	for range maxAsks {
+		if err != nil || in.kind != refused {
+			break
+		}
+		c, owed := o.named(in.mark)
+		if !owed || v.script(c, nil).err != nil {
+			break
+		}
+		o.settled(c)
+		in, answered, err = v.ask(time.Now(), nil)
+	}
+	return in, answered, err
+}
