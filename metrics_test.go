@@ -176,21 +176,25 @@ func TestWaitingCountsCallersThatWereRefused(t *testing.T) {
 }
 
 func TestMetricsTellWhichNodeIsSick(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := newNodes(t, 3)
-		m := newMeter()
-		l := newLocker(t, nodes, m.option())
-		warmUp(t, l)
-		nodes[1].SetError("ERR broken")
-		nodes[2].slow(2 * time.Second)
-		_, err := l.TryLock(t.Context(), "a", ttl)
-		require.ErrorIs(t, err, redlock.ErrNoQuorum)
-		time.Sleep(time.Minute)
-		assert.Equal(t, map[string]int64{"127.0.0.2": 2}, m.values(t, "redlock.node.errors", "server.address"), "acquire and release")
-		assert.Equal(t, map[string]int64{"6379": 2}, m.values(t, "redlock.node.errors", "server.port"))
-		assert.Equal(t, map[string]int64{"ERR": 2}, m.values(t, "redlock.node.errors", "error.type"))
-		assert.Equal(t, map[string]int64{"127.0.0.3": 2}, m.values(t, "redlock.node.late_replies", "server.address"))
-	})
+	for name, opts := range map[string][]redlock.Option{"by itself": nil, "in batches": {redlock.WithAutoPipeline()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := newNodes(t, 3)
+				m := newMeter()
+				l := newLocker(t, nodes, append(opts, m.option())...)
+				warmUp(t, l)
+				nodes[1].SetError("ERR broken")
+				nodes[2].slow(2 * time.Second)
+				_, err := l.TryLock(t.Context(), "a", ttl)
+				require.ErrorIs(t, err, redlock.ErrNoQuorum)
+				time.Sleep(time.Minute)
+				assert.Equal(t, map[string]int64{"127.0.0.2": 2}, m.values(t, "redlock.node.errors", "server.address"), "acquire and release")
+				assert.Equal(t, map[string]int64{"6379": 2}, m.values(t, "redlock.node.errors", "server.port"))
+				assert.Equal(t, map[string]int64{"ERR": 2}, m.values(t, "redlock.node.errors", "error.type"))
+				assert.Equal(t, map[string]int64{"127.0.0.3": 2}, m.values(t, "redlock.node.late_replies", "server.address"))
+			})
+		})
+	}
 }
 
 func TestANodeWithoutASingleAddressIsToldByItsIndex(t *testing.T) {

@@ -2,6 +2,7 @@ package lane_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -91,5 +92,54 @@ func TestACommandForSeveralResourcesCountsOnceTowardsTheLimit(t *testing.T) {
 		assert.Equal(t, 1+lane.Limit, f.table.Open())
 		tr := f.table.NewTrain(resources...)
 		assert.Equal(t, lane.Full, take(&tr, lane.Acquire).Reason())
+	})
+}
+
+func TestAPlaceThatAnotherOneHasFollowedIsOverWithoutIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := lane.NewTable(1)
+		tr := table.NewTrain("r")
+		acquire := take(&tr, lane.Acquire)
+		release := take(&tr, lane.Release)
+		assert.False(t, goesOn(release))
+		acquire.Done(true)
+		assert.True(t, goesOn(release))
+		assert.True(t, tr.Pending(), "the release is under way")
+		assert.Equal(t, lane.Behind, take(&tr, lane.Follow).Reason())
+		release.Done(true)
+		assert.False(t, tr.Pending())
+	})
+}
+
+// A guarded waiter needs a lock to be told.
+type guarded struct {
+	mu   *sync.Mutex
+	told chan bool
+}
+
+func (g guarded) Due(send bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.told <- send
+}
+
+func TestWhoReleasesUnderALockOfItsOwnMayDropWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := lane.NewTable(1)
+		first, both, last := table.NewTrain("a"), table.NewTrain("a", "b"), table.NewTrain("b")
+		blocker, dropped, due := take(&first, lane.Acquire), take(&both, lane.Acquire), take(&last, lane.Acquire)
+		var mu sync.Mutex
+		w, next := guarded{&mu, make(chan bool, 1)}, guarded{&mu, make(chan bool, 1)}
+		dropped.Then(w)
+		due.Then(next)
+		mu.Lock()
+		require.Equal(t, lane.Unneeded, take(&both, lane.Release).Reason())
+		mu.Unlock()
+		synctest.Wait()
+		assert.False(t, <-w.told)
+		assert.True(t, <-next.told)
+		blocker.Done(true)
+		due.Done(true)
+		assert.Zero(t, table.Open())
 	})
 }
