@@ -98,7 +98,7 @@ func TestNoErrorTellsTheValueOfAnotherLockOfTheBatch(t *testing.T) {
 			return fmt.Errorf("redis %v and %d more: %w", cmds[0], len(cmds)-1, dial) // as a hook that explains may
 		})
 		together(20, func(key string) { _, _ = l.TryLock(t.Context(), key, 10*time.Second) })
-		synctest.Wait()
+		require.NoError(t, l.Shutdown(t.Context()))
 		require.NotEmpty(t, values)
 		for v := range values {
 			for text := range texts {

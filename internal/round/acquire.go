@@ -21,6 +21,8 @@ type attempt struct {
 	tally  quorum.Acquire
 	left   []time.Duration // of the holders on the nodes that refused
 	answer Answer          // of the gate
+	room   [1]visit        // of the first round, with one node
+	asked  bool
 }
 
 // Acquire makes one attempt to put value on a majority of the nodes for ttl: on
@@ -184,7 +186,12 @@ func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 	g := a.grant
 	places := g.train.Take(lane.Acquire, a.limits.Timeout, want)
 	a.ask(places)
-	g.send(ctx, &g.first, places, func(node int, v vote) {
+	room := a.room[:]
+	if a.asked {
+		room = nil // it may be in use
+	}
+	a.asked = true
+	g.send(ctx, &g.first, places, room, func(node int, v vote) {
 		if v.kind == granted {
 			g.overdue(a.began)
 			g.granted(ctx, node)

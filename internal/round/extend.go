@@ -56,7 +56,7 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 	r := g.fleet.newRound(OpExtend, l)
 	r.ask(places)
 	c := g.extends(ttl)
-	g.send(ctx, &c, places, func(node int, v vote) {
+	g.send(ctx, &c, places, nil, func(node int, v vote) {
 		x.note(ctx, node, v)
 		r.file(node, v)
 	})
@@ -277,7 +277,7 @@ func (x *Extension) arm(ctx context.Context, wanted func(node int) bool) {
 	c := g.arms(left)
 	c.until = x.end()
 	sent := time.Now()
-	g.send(ctx, &c, places, func(node int, v vote) {
+	g.send(ctx, &c, places, nil, func(node int, v vote) {
 		if v.kind == granted {
 			g.overdue(sent)
 			g.refresh(ctx, node)

@@ -176,7 +176,7 @@ func (a *attempt) raise(ctx context.Context, token int64) {
 		}
 	}
 	c := g.fence.raise(g, token)
-	g.send(ctx, &c, places, func(node int, v vote) {
+	g.send(ctx, &c, places, nil, func(node int, v vote) {
 		if v.kind == gone || v.kind == taken {
 			g.lacks(node, v.kind)
 		}

@@ -30,7 +30,7 @@ func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int,
 	places := g.train.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
 	l.leaving[key] = g
 	l.mu.Unlock()
-	g.send(ctx, &g.last, places, func(int, vote) {
+	g.send(ctx, &g.last, places, nil, func(int, vote) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.leaving[key] == g {

@@ -34,6 +34,7 @@ type Wave struct {
 	tally   quorum.Release // when it was decided
 	timeout time.Duration
 	begun   time.Time
+	room    [1]visit // with one node
 }
 
 // Release removes the value from every node that may have it, and drops what
@@ -55,7 +56,7 @@ func (g *Grant) Release(ctx context.Context, timeout time.Duration, m Mode) *Wav
 	g.enlist(places)
 	g.settle()
 	g.mu.Unlock()
-	g.send(ctx, &g.last, places, g.released)
+	g.send(ctx, &g.last, places, w.room[:], g.released)
 	return w
 }
 

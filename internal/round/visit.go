@@ -25,10 +25,12 @@ type visit struct {
 // the node says is filed as its vote. Nodes without a place vote at once, except
 // those that were not asked. Nobody waits for the goroutines of the calls: the lane
 // table counts them through their places, until all that is left to do is to file
-// the vote.
-func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, file func(node int, v vote)) {
-	values := context.WithoutCancel(ctx)
-	visits := make([]visit, len(places))
+// the vote. room is what has space for the visits, or nil.
+func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, room []visit, file func(node int, v vote)) {
+	values, visits := context.WithoutCancel(ctx), room
+	if len(room) < len(places) {
+		visits = make([]visit, len(places))
+	}
 	for i := range places {
 		p := &places[i]
 		if p.Taken() {
