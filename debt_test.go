@@ -1,10 +1,13 @@
 package redlock_test
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
@@ -101,4 +104,33 @@ func TestALeftoverOfAReleaseThatFailedDoesNotRefuseItsOwnLocker(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAClientThatEndsTheGoroutineOfAThirdTryEndsNoLaterOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, nodes, h := newHooked(t, 1, redlock.WithRetry(0, 0))
+		for _, ends := range []bool{true, false} {
+			h.set(nil)
+			k, err := l.Lock(t.Context(), fmt.Sprint(ends), time.Hour)
+			require.NoError(t, err)
+			tries := 0
+			h.set(func(_ []redis.Cmder, next func() error) error {
+				h.mu.Lock()
+				tries++
+				third := tries == 3
+				h.mu.Unlock()
+				switch {
+				case !third:
+					return errRefused
+				case ends:
+					runtime.Goexit()
+				}
+				return next()
+			})
+			require.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrNoQuorum)
+			time.Sleep(5 * time.Second)
+			require.Zero(t, redlock.OpenCalls(l))
+		}
+		require.Equal(t, []string{"true"}, nodes[0].Keys())
+	})
 }

@@ -34,6 +34,28 @@ func (h *batchHook) set(batch func(cmds []redis.Cmder, next func() error) error)
 	h.batch = batch
 }
 
+// hangFirst has the first n sends hang until goOn is called. sent returns how many
+// commands each had.
+func (h *batchHook) hangFirst(n int) (goOn func(), sent func() []int) {
+	hang := make(chan struct{})
+	var batches []int
+	h.set(func(cmds []redis.Cmder, next func() error) error {
+		h.mu.Lock()
+		batches = append(batches, len(cmds))
+		hangs := len(batches) <= n
+		h.mu.Unlock()
+		if hangs {
+			<-hang
+		}
+		return next()
+	})
+	return func() { close(hang) }, func() []int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return slices.Clone(batches)
+	}
+}
+
 func (h *batchHook) run(cmds []redis.Cmder, next func() error) error {
 	h.mu.Lock()
 	batch := h.batch
@@ -101,18 +123,8 @@ func TestWhatWaitsBehindBatchesThatHangGoesByItselfSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const soon = 50 * time.Millisecond
 		l, nodes, h := newHooked(t, 1, redlock.WithRetry(0, 0))
-		start, hang := time.Now(), make(chan struct{})
-		var batches []int
-		h.set(func(cmds []redis.Cmder, next func() error) error {
-			h.mu.Lock()
-			batches = append(batches, len(cmds))
-			hangs := len(batches) <= 2 // as many as can be under way
-			h.mu.Unlock()
-			if hangs {
-				<-hang
-			}
-			return next()
-		})
+		start := time.Now()
+		goOn, sent := h.hangFirst(2) // as many as can be under way
 		var stuck sync.WaitGroup
 		for i := range 2 {
 			stuck.Go(func() {
@@ -130,10 +142,10 @@ func TestWhatWaitsBehindBatchesThatHangGoesByItselfSoon(t *testing.T) {
 			}
 		})
 		stuck.Wait()
-		for _, n := range batches {
+		for _, n := range sent() {
 			require.Equal(t, 1, n)
 		}
-		close(hang)
+		goOn()
 		requireNoKeys(t, nodes) // what was granted late is given back
 		require.Zero(t, redlock.OpenCalls(l))
 	})

@@ -27,17 +27,7 @@ func behindHangs(t *testing.T, first, then, arrival time.Duration, opts ...redlo
 		l := newLocker(t, nodes, append([]redlock.Option{redlock.WithRetry(0, 0)}, opts...)...)
 		warmUp(t, l)
 		nodes[0].slow(time.Millisecond)
-		hang, n := make(chan struct{}), 0
-		h.set(func(_ []redis.Cmder, next func() error) error {
-			h.mu.Lock()
-			n++
-			hangs := n <= 2
-			h.mu.Unlock()
-			if hangs {
-				<-hang
-			}
-			return next()
-		})
+		goOn, _ := h.hangFirst(2)
 		var stuck sync.WaitGroup
 		for i := range 2 {
 			stuck.Go(func() {
@@ -54,7 +44,7 @@ func behindHangs(t *testing.T, first, then, arrival time.Duration, opts ...redlo
 			}
 		})
 		stuck.Wait()
-		close(hang)
+		goOn()
 		requireNoKeys(t, nodes)
 	})
 }
@@ -119,17 +109,7 @@ func behindDeadConnections(t *testing.T, dead int, opts ...redlock.Option) (fail
 		l := newLocker(t, nodes, append([]redlock.Option{redlock.WithRetry(0, 0), redlock.WithNodeTimeout(300 * time.Millisecond)}, opts...)...)
 		warmUp(t, l)
 		nodes[0].slow(time.Millisecond)
-		hang, n := make(chan struct{}), 0
-		h.set(func(_ []redis.Cmder, next func() error) error {
-			h.mu.Lock()
-			n++
-			hangs := n <= dead
-			h.mu.Unlock()
-			if hangs {
-				<-hang
-			}
-			return next()
-		})
+		goOn, _ := h.hangFirst(dead)
 		var wg sync.WaitGroup
 		for i := range 200 {
 			wg.Go(func() {
@@ -145,7 +125,7 @@ func behindDeadConnections(t *testing.T, dead int, opts ...redlock.Option) (fail
 			time.Sleep(10 * time.Millisecond)
 		}
 		wg.Wait()
-		close(hang)
+		goOn()
 		requireNoKeys(t, nodes)
 	})
 	return failed

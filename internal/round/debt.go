@@ -1,7 +1,7 @@
 package round
 
 import (
-	"crypto/sha1" //nolint:gosec // as the scripts do, which Redis offers nothing else
+	"crypto/sha1" //nolint:gosec // what the scripts name values by
 	"encoding/hex"
 	"slices"
 	"sync"
@@ -76,9 +76,16 @@ func markOf(value string) string {
 
 // settle tries what is due until nothing is owed any more.
 func (o *debts) settle() {
+	returned := false
+	defer func() {
+		if !returned { // the client has called runtime.Goexit
+			o.forget()
+		}
+	}()
 	for {
 		due, owes := o.next()
 		if !owes {
+			returned = true
 			return
 		}
 		time.Sleep(time.Until(due))
@@ -89,6 +96,14 @@ func (o *debts) settle() {
 			}
 		}
 	}
+}
+
+// forget gives up what is owed.
+func (o *debts) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.settles, o.owed = false, nil
+	o.count.Store(0)
 }
 
 // next returns when the next one is due.
@@ -143,7 +158,7 @@ func (o *debts) settled(c *call) {
 // settleFirst asks again a node that has refused because of a value whose release it is
 // owed: it answers now, and its own Locker is not to be refused by that.
 func (v *visit) settleFirst(in vote, answered bool, err error) (vote, bool, error) {
-	o := &v.grant.fleet.debts[v.node]
+	o, late := &v.grant.fleet.debts[v.node], in.late
 	for range maxAsks {
 		if err != nil || in.kind != refused {
 			break
@@ -154,6 +169,7 @@ func (v *visit) settleFirst(in vote, answered bool, err error) (vote, bool, erro
 		}
 		o.settled(c)
 		in, answered, err = v.ask(time.Now(), nil)
+		in.late = late // a copy from before that may come yet
 	}
 	return in, answered, err
 }

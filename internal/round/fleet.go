@@ -3,8 +3,8 @@
 //
 // go-redis obeys a context's deadline in the middle of a command only if it is
 // told to, and a cancellation never; with its default options a command can
-// come back after 20 s. So every node call runs on a goroutine of its own, and
-// nobody waits for more votes than the outcome needs. A call that is still
+// come back after 20 s. So every node call runs on a goroutine of its own, or on
+// that of a batch, and nobody waits for more votes than the outcome needs. A call that is still
 // under way keeps its place in its lane, and what it brings late is dealt with
 // by the command that follows it there.
 package round
