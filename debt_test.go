@@ -1,8 +1,8 @@
 package redlock_test
 
 import (
-	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,7 +111,7 @@ func TestAClientThatEndsTheGoroutineOfAThirdTryEndsNoLaterOne(t *testing.T) {
 		l, nodes, h := newHooked(t, 1, redlock.WithRetry(0, 0))
 		for _, ends := range []bool{true, false} {
 			h.set(nil)
-			k, err := l.Lock(t.Context(), fmt.Sprint(ends), time.Hour)
+			k, err := l.Lock(t.Context(), strconv.FormatBool(ends), time.Hour)
 			require.NoError(t, err)
 			tries := 0
 			h.set(func(_ []redis.Cmder, next func() error) error {
