@@ -1,5 +1,11 @@
 -- KEYS resource, its line, its reservation, its counter if it is to have a token; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] the asking Locker, ARGV[4] when it came first in µs, "now", or "" not to wait, and with a counter ARGV[5] the proposal, ARGV[6] ms to keep the counter or 0 for ever; returns 1 if the resource is ours now, or the counter, else {remaining ms of the holder or the reservation, or -1; mark of the holder's value, or "next" for a reservation; rank in the line or -1; when it came first, or ""}.
 
+-- Mostly the resource is free, and reserved for nobody.
+if not KEYS[4] and (ARGV[4] == "" or ARGV[4] == "now") and redis.pcall("EXISTS", KEYS[3]) == 0 then
+  local set = redis.pcall("SET", KEYS[1], ARGV[1], "NX", "PX", ARGV[2])
+  if set and set.ok then return 1 end
+end
+
 -- Of the line everything is a hint: what is not as expected there is passed over.
 local function hint(...)
   local reply = redis.pcall(...)
