@@ -72,7 +72,10 @@ func (v *visit) Due(send bool) {
 		return
 	}
 	if v.pipe = v.grant.fleet.ways[v.node].pipe(v.resource()); v.pipe == nil {
-		v.grant.calls.Go(func() error { return v.run(nil) })
+		v.grant.calls.Go(func() error {
+			growStack()
+			return v.run(nil)
+		})
 		return
 	}
 	x := v.parcel(v.call.args)
