@@ -3,7 +3,8 @@
 // A timer that runs a function starts a goroutine for each time it fires.
 // Thousands of locks that were taken together have their timers fire together,
 // and all of them do when the process was held up: that would be a goroutine
-// for each lock.
+// for each lock. And whoever sets a timer has the runtime look after it, which may
+// wake a thread, though most are stopped long before they fire.
 package alarm
 
 import (
@@ -46,23 +47,29 @@ func (c *Clock) Set(a *Alarm, s Sleeper, d time.Duration) {
 	c.arm()
 }
 
-// Stop takes a back. Its sleeper may be about to be woken all the same.
-func (c *Clock) Stop(a *Alarm) {
+// soon is for how long a timer may run with nothing to do. What runs keeps all that
+// belongs to it from being collected.
+const soon = time.Second
+
+// Stop takes a back. It reports whether a was set: if not, its sleeper has been woken,
+// or may be about to be.
+func (c *Clock) Stop(a *Alarm) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a.place == 0 {
-		return
+		return false
 	}
 	heap.Remove(&c.queue, a.place-1)
-	if len(c.queue) == 0 && !c.fires.IsZero() {
-		c.timer.Stop() // what runs keeps all that belongs to it from being collected
+	if len(c.queue) == 0 && !c.fires.IsZero() && time.Until(c.fires) > soon {
+		c.timer.Stop()
 		c.fires = time.Time{}
 	}
+	return true
 }
 
 // arm has the timer fire in time for the first in the queue. Where it fires too
 // early, as after Stop, it is armed anew then: most alarms are taken back, and
-// moving the timer costs more than that.
+// moving the timer costs more than that, and wakes a thread.
 func (c *Clock) arm() {
 	if c.ringing || len(c.queue) == 0 {
 		return

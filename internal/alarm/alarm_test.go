@@ -2,6 +2,7 @@ package alarm_test
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -91,6 +92,44 @@ func TestAnAlarmCanBeSetAgainFromItsWake(t *testing.T) {
 		require.Len(t, s.times(), 5)
 		assert.Equal(t, 4*time.Second, s.times()[4].Sub(start))
 	})
+}
+
+func TestStopTellsWhetherTheSleeperIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c alarm.Clock
+		var s sleeper
+		assert.False(t, c.Stop(&s.Alarm))
+		c.Set(&s.Alarm, &s, time.Second)
+		assert.True(t, c.Stop(&s.Alarm))
+		assert.False(t, c.Stop(&s.Alarm))
+		c.Set(&s.Alarm, &s, time.Second)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.False(t, c.Stop(&s.Alarm))
+		assert.Len(t, s.times(), 1)
+	})
+}
+
+func TestAClockThatNobodyUsesAnyMoreIsCollectedSoon(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Millisecond, time.Second, time.Hour} {
+		collected := make(chan struct{})
+		func() {
+			c, s := new(alarm.Clock), new(sleeper)
+			runtime.AddCleanup(c, func(struct{}) { close(collected) }, struct{}{})
+			c.Set(&s.Alarm, s, time.Hour)
+			c.Set(&s.Alarm, s, d)
+			c.Stop(&s.Alarm)
+		}()
+		require.Eventually(t, func() bool {
+			runtime.GC()
+			select {
+			case <-collected:
+				return true
+			default:
+				return false
+			}
+		}, 30*time.Second, 10*time.Millisecond, d)
+	}
 }
 
 func TestSleepersOfOneMomentShareAGoroutine(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/b0401464/redlock/internal/alarm"
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/quorum"
 )
@@ -52,20 +53,32 @@ type Fleet struct {
 	hooks   Hooks
 	errs    []atomic.Pointer[string] // by node: its last error, unless it has answered since
 	lines   *lines                   // nil without lines of waiting Lockers
-	timers  sync.Pool                // of *time.Timer, stopped: a round needs one each, at three allocations
+	alarms  alarm.Clock
+	timers  sync.Pool // of *timer, stopped
 }
 
-func (f *Fleet) startTimer(d time.Duration) *time.Timer {
-	if t, ok := f.timers.Get().(*time.Timer); ok {
-		t.Reset(d)
-		return t
+// A timer tells on C when its time is over.
+type timer struct {
+	C     chan struct{} // has room for that
+	alarm alarm.Alarm
+}
+
+// Wake is for the alarm.
+func (t *timer) Wake() { t.C <- struct{}{} }
+
+func (f *Fleet) startTimer(d time.Duration) *timer {
+	t, ok := f.timers.Get().(*timer)
+	if !ok {
+		t = &timer{C: make(chan struct{}, 1)}
 	}
-	return time.NewTimer(d)
+	f.alarms.Set(&t.alarm, t, d)
+	return t
 }
 
-func (f *Fleet) stopTimer(t *time.Timer) {
-	t.Stop()
-	f.timers.Put(t)
+func (f *Fleet) stopTimer(t *timer) {
+	if f.alarms.Stop(&t.alarm) { // else it tells, or has told
+		f.timers.Put(t)
+	}
 }
 
 // Hooks are told what happens on the nodes, on the goroutines of node calls.
