@@ -185,7 +185,7 @@ func newSeries(name string) *series {
 	}
 	if _, variant, found := strings.Cut(name, ", "); found {
 		s.shape, s.dashes = draw.PyramidGlyph{}, dashes(6)
-		if !strings.HasPrefix(variant, "Auto") {
+		if !strings.Contains(variant, "AutoPipeline") {
 			s.shape, s.dashes = draw.BoxGlyph{}, dashes(2)
 		}
 	}
