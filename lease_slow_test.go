@@ -31,3 +31,30 @@ func TestALockThatRunsOutIsNotKeptByANodeThatWasSlowToGrantIt(t *testing.T) {
 		}
 	})
 }
+
+func TestALockThatRunsOutIsNotKeptByANodeThatWasSlowToExtendIt(t *testing.T) {
+	for _, slow := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := newNodes(t, 3)
+			l := newLocker(t, nodes)
+			warmUp(t, l)
+			k := lock(t, l)
+			synctest.Wait()
+			for _, n := range nodes[:slow] {
+				n.slow(300 * time.Millisecond)
+			}
+			start := time.Now()
+			require.NoError(t, k.Extend(t.Context(), ttl))
+			time.Sleep(300 * time.Millisecond)
+			synctest.Wait()
+			for _, n := range nodes {
+				n.slow(0)
+			}
+			time.Sleep(ttl - time.Since(start) + time.Millisecond)
+			synctest.Wait()
+			for i, n := range nodes {
+				assert.Empty(t, n.Keys(), "node %d of %d slow ones", i, slow)
+			}
+		})
+	}
+}

@@ -17,16 +17,44 @@ func (w *world) checkKeys() {
 	}
 }
 
+// outlasting returns when the last lock has run out that nobody unlocked, and that a
+// key lasts longer than, as a node had extended it late: then the library removes it.
+func (w *world) outlasting() (wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.nodes {
+		n.settle()
+		for _, s := range n.here {
+			if h := s.value.hold; !s.explained() && h != nil && !h.unlocked {
+				wait = max(wait, time.Until(h.until.Add(drift(h.ttl)+slack(h.ttl))))
+			}
+		}
+	}
+	return wait
+}
+
+// explained reports whether it is known why a key is still there.
+func (s *span) explained() bool {
+	switch h := s.value.hold; {
+	case s.late, s.stretched, s.value.unreleased(s.node):
+		return true
+	case h == nil:
+		return false
+	case h.end.IsZero():
+		return true // it is held
+	default:
+		// Nobody unlocked it, and it ran out a moment ago.
+		return !h.unlocked && !s.expires.After(h.until.Add(drift(h.ttl)+slack(h.ttl)))
+	}
+}
+
 // explain demands a reason for a key that is still there.
 func (w *world) explain(s *span) {
 	h := s.value.hold
 	switch {
 	case h != nil && h.end.IsZero():
 		return // it is held
-	case s.late, s.stretched, s.value.unreleased(s.node):
-	case h != nil && !h.unlocked && !s.expires.After(h.until.Add(drift(h.ttl)+slack(h.ttl))):
-		// Nobody unlocked it, and it ran out a moment ago.
-	default:
+	case !s.explained():
 		now := time.Now()
 		w.violate("c", s.value.resource, s.from, now, "node %d still has lock #%d at %s, and for %v: no reason for it is known",
 			s.node, s.value.number, w.clock(now), s.expires.Sub(now))

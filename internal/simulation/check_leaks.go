@@ -25,6 +25,7 @@ func (w *world) quiet() {
 		}
 		time.Sleep(sec)
 	}
+	time.Sleep(w.outlasting())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.processes {
