@@ -256,9 +256,10 @@ func WithoutWaitingLine() Option {
 // connections of their own.
 //
 // go-redis repeats none of these commands, whatever its options say: one that has failed
-// is sent once more, by itself, or with the next batch if a connection was lost. For two
-// seconds after that, batches go one at a time, and one that takes half the node timeout
-// is overtaken by the next.
+// is sent once more, by itself, or with the next batch if a connection was lost. Those of
+// Lock and Extend that found no connection are not. For two seconds after a connection was
+// lost or missing, batches go one at a time, of 256 commands at most, and one that takes
+// half the node timeout is overtaken by the next.
 //
 // That is for each [redis.Client], one of a Sentinel-managed group included, and each
 // [redis.ClusterClient]: there, a sixteenth of the slots has batches of its own, so that

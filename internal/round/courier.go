@@ -44,18 +44,21 @@ func (c *courier) load() bool {
 	if c.isLate {
 		return false
 	}
-	n := min(len(p.queue), maxBatch)
-	if n == 0 || len(p.out) > 1 && p.oneAtATime() {
+	n, alone := min(len(p.queue), maxBatch), p.oneAtATime()
+	if n == 0 || len(p.out) > 1 && alone {
 		p.away(c)
 		return false
+	}
+	if alone {
+		n = min(len(p.queue), maxAlone)
 	}
 	c.batch = append(c.batch[:0], p.queue[:n]...)
 	rest := copy(p.queue, p.queue[n:])
 	clear(p.queue[rest:])
 	p.queue = p.queue[:rest]
-	c.begun, c.limit = time.Now(), p.limit(c.batch[0].patience)
-	for i := range c.batch {
-		c.limit = min(c.limit, p.limit(c.batch[i].patience))
+	c.begun, c.limit = time.Now(), p.limit(p.least) // for the sake of those that wait, too
+	if rest == 0 {
+		p.least = 0
 	}
 	if c.timer == nil {
 		c.timer = time.AfterFunc(c.limit, c.late)

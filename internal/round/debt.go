@@ -50,6 +50,9 @@ func (v *visit) unanswered(unsent bool) {
 // owe has the release tried once more. It only compares with its own value, so it needs
 // no place in a lane, and lets nobody in the line go.
 func (v *visit) owe() {
+	if v.grant.first.args == nil {
+		return // it was for the line only
+	}
 	d := debt{visit: v, call: v.call, mark: markOf(v.call.value), due: time.Now().Add(redial)}
 	if d.call.plain != nil {
 		d.call = d.call.plain
@@ -74,7 +77,11 @@ func markOf(value string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// settle tries what is due until nothing is owed any more.
+// maxLost is after how many tries in a row that were not answered those that are due
+// as well are given up: each may take as long as the client waits.
+const maxLost = 3
+
+// settle tries what is owed, one after the other, until nothing is any more.
 func (o *debts) settle() {
 	returned := false
 	defer func() {
@@ -82,18 +89,28 @@ func (o *debts) settle() {
 			o.forget()
 		}
 	}()
-	for {
-		due, owes := o.next()
+	for lost := 0; ; {
+		d, owes := o.first()
 		if !owes {
 			returned = true
 			return
 		}
-		time.Sleep(time.Until(due))
-		for _, d := range o.takeDue() {
-			d.visit.pipe = nil
-			if a := d.visit.script(d.call, nil); a.err != nil && !isReply(a.err) {
-				break // so would the others
-			}
+		if wait := time.Until(d.due); wait > 0 {
+			lost = 0
+			time.Sleep(wait)
+			continue
+		}
+		d.visit.pipe = nil
+		a := d.visit.script(d.call, nil)
+		o.settled(d.call)
+		switch {
+		case a.err == nil || isReply(a.err):
+			lost = 0
+		case unconnected(a.err) || lost == maxLost-1:
+			lost = 0
+			o.dropDue()
+		default:
+			lost++
 		}
 	}
 }
@@ -106,30 +123,32 @@ func (o *debts) forget() {
 	o.count.Store(0)
 }
 
-// next returns when the next one is due.
-func (o *debts) next() (due time.Time, owes bool) {
+// first returns the one that is due first. It is owed until it has been tried, so that
+// [debts.named] finds it meanwhile.
+func (o *debts) first() (d debt, owes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.owed) == 0 {
 		o.settles, o.owed = false, nil
-		return due, false
+		return d, false
 	}
-	return o.owed[0].due, true
+	return o.owed[0], true
 }
 
-// takeDue takes all that are due.
-func (o *debts) takeDue() []debt {
+// dropDue gives up all that are due.
+func (o *debts) dropDue() {
+	now := time.Now()
+	o.drop(func(d debt) bool { return !d.due.After(now) })
+}
+
+// settled takes a release off the list.
+func (o *debts) settled(c *call) { o.drop(func(d debt) bool { return d.call == c }) }
+
+func (o *debts) drop(del func(d debt) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
-	n := 0
-	for n < len(o.owed) && !o.owed[n].due.After(now) {
-		n++
-	}
-	due := o.owed[:n:n]
-	o.owed = o.owed[n:]
+	o.owed = slices.DeleteFunc(o.owed, del)
 	o.count.Store(int32(len(o.owed))) //nolint:gosec // at most maxDebts
-	return due
 }
 
 // named returns the release of the value that a refusal names.
@@ -147,19 +166,11 @@ func (o *debts) named(mark string) (c *call, owed bool) {
 	return nil, false
 }
 
-// settled takes it off the list.
-func (o *debts) settled(c *call) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.owed = slices.DeleteFunc(o.owed, func(d debt) bool { return d.call == c })
-	o.count.Store(int32(len(o.owed))) //nolint:gosec // at most maxDebts
-}
-
 // settleFirst asks again a node that has refused because of a value whose release it is
 // owed: it answers now, and its own Locker is not to be refused by that.
 func (v *visit) settleFirst(in vote, answered bool, err error) (vote, bool, error) {
 	o, late := &v.grant.fleet.debts[v.node], in.late
-	for range maxAsks {
+	for range max(maxAsks, len(v.grant.train.Resources())) { // each refusal names one
 		if err != nil || in.kind != refused {
 			break
 		}

@@ -17,6 +17,7 @@ import (
 const (
 	maxBatches = 2
 	maxBatch   = 128
+	maxAlone   = maxBatches * maxBatch // in a batch that goes alone
 )
 
 // minLate is after how long at least a batch is late, which takes four times as long as
@@ -41,6 +42,7 @@ type pipe struct {
 
 	mu    sync.Mutex
 	queue []parcel
+	least time.Duration // of the node timeouts in the queue, if not of one before; 0 if it is empty
 	out   []*courier
 	late  int           // couriers whose batch is; they are not out any more
 	trip  time.Duration // how long a batch takes; 0 if that is not known
@@ -66,6 +68,9 @@ func (p *pipe) send(x parcel) {
 		return
 	}
 	p.queue = append(p.queue, x)
+	if p.least == 0 || x.patience < p.least {
+		p.least = x.patience
+	}
 	p.dispatch()
 	for _, c := range p.out {
 		c.hurry(x.patience)

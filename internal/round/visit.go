@@ -78,7 +78,7 @@ func (v *visit) Due(send bool) {
 		})
 		return
 	}
-	x := v.parcel(v.call.args)
+	x := v.parcel(v.call, v.call.args)
 	x.to = v
 	v.pipe.send(x)
 }
@@ -96,11 +96,11 @@ func (v *visit) overdue(now time.Time) bool {
 
 func (v *visit) resource() string { return v.grant.train.Resources()[0] }
 
-// parcel returns a command for the pipe.
-func (v *visit) parcel(args []any) parcel {
+// parcel returns a command of a call for the pipe.
+func (v *visit) parcel(c *call, args []any) parcel {
 	return parcel{
 		ctx: v.ctx, cmd: redis.NewCmd(v.ctx, args...),
-		resource: v.resource(), value: v.call.value, patience: v.place.Timeout(),
+		resource: v.resource(), value: c.value, patience: v.place.Timeout(),
 	}
 }
 
@@ -158,7 +158,8 @@ func (v *visit) run(first *answer) error {
 	}
 	in = got
 	if !answered {
-		v.unanswered(unconnected(err) && !got.late)
+		// What go-redis has sent again itself may have been sent before it lost its connection.
+		v.unanswered(f.sentOnce(v.call, v.node) && unconnected(err) && !got.late)
 	}
 	if err != nil {
 		f.hooks.Failed(v.ctx, Failure{v.node, v.call.op, err})
@@ -206,22 +207,22 @@ func (v *visit) exchange(first *answer) answer {
 // by its source. first is what was said to the former, nil if it was not sent yet.
 func (v *visit) script(c *call, first *answer) answer {
 	if first == nil {
-		a := v.process(c.args)
+		a := v.process(c, c.args)
 		first = &a
 	}
 	if first.err != nil && redis.HasErrorPrefix(first.err, "NOSCRIPT") {
-		return v.process(c.script.Eval(c.args))
+		return v.process(c, c.script.Eval(c.args))
 	}
 	return *first
 }
 
-// process runs one command.
-func (v *visit) process(args []any) answer {
+// process runs one command of a call.
+func (v *visit) process(c *call, args []any) answer {
 	if v.pipe != nil {
-		return v.pipe.process(v.parcel(args))
+		return v.pipe.process(v.parcel(c, args))
 	}
 	f := v.grant.fleet
-	return process(v.ctx, f.clients[v.node], redis.NewCmd(v.ctx, args...), f.sentOnce(v.call, v.node))
+	return process(v.ctx, f.clients[v.node], redis.NewCmd(v.ctx, args...), f.sentOnce(c, v.node))
 }
 
 // note takes note of how a call ended. It reports whether the node answered.
