@@ -44,13 +44,14 @@ func (c *courier) load() bool {
 	if c.isLate {
 		return false
 	}
-	n, alone := min(len(p.queue), maxBatch), p.oneAtATime()
+	most, alone := maxBatch, p.oneAtATime()
+	if alone {
+		most = maxAlone
+	}
+	n := min(len(p.queue), most)
 	if n == 0 || len(p.out) > 1 && alone {
 		p.away(c)
 		return false
-	}
-	if alone {
-		n = min(len(p.queue), maxAlone)
 	}
 	c.batch = append(c.batch[:0], p.queue[:n]...)
 	rest := copy(p.queue, p.queue[n:])
@@ -98,7 +99,7 @@ func (c *courier) late() {
 		p.single(x)
 		p.queue[i] = parcel{}
 	}
-	p.queue = p.queue[:0]
+	p.queue, p.least = p.queue[:0], 0
 }
 
 // deliver sends the batch and deals with what comes of it.

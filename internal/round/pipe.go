@@ -42,7 +42,7 @@ type pipe struct {
 
 	mu    sync.Mutex
 	queue []parcel
-	least time.Duration // of the node timeouts in the queue, if not of one before; 0 if it is empty
+	least time.Duration // of the node timeouts since the queue was last empty; 0 if it is
 	out   []*courier
 	late  int           // couriers whose batch is; they are not out any more
 	trip  time.Duration // how long a batch takes; 0 if that is not known
