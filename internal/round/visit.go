@@ -222,7 +222,7 @@ func (v *visit) process(c *call, args []any) answer {
 		return v.pipe.process(v.parcel(c, args))
 	}
 	f := v.grant.fleet
-	return process(v.ctx, f.clients[v.node], redis.NewCmd(v.ctx, args...), f.sentOnce(c, v.node))
+	return process(v.ctx, f.clients[v.node], redis.NewCmd(v.ctx, args...), f.sentOnce(v.call, v.node))
 }
 
 // note takes note of how a call ended. It reports whether the node answered.
