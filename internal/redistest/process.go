@@ -46,7 +46,7 @@ func launch(program string, args []string, dir string) (*process, error) {
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = dieWithParent()
+	p.cmd.SysProcAttr = attributes()
 
 	started := make(chan error, 1)
 	go func() {

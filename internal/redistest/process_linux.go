@@ -7,10 +7,12 @@ import (
 	"syscall"
 )
 
-// dieWithParent makes the kernel kill the process when the thread that
-// started it ends.
-func dieWithParent() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+// attributes makes the kernel kill the process when the thread that started it
+// ends, and gives it a session of its own, as services have: Linux shares the
+// processors among sessions first, so servers in that of the tests would take
+// from what those have.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 }
 
 func suspend(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }

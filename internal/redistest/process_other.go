@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// dieWithParent returns nil: only Linux can tie a process to its parent.
-func dieWithParent() *syscall.SysProcAttr { return nil }
+// attributes returns nil: only Linux can tie a process to its parent.
+func attributes() *syscall.SysProcAttr { return nil }
 
 func suspend(p *os.Process) error { return kill("-STOP", p.Pid) }
 
