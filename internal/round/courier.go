@@ -51,6 +51,7 @@ func (c *courier) load() bool {
 	n := min(len(p.queue), most)
 	if n == 0 || len(p.out) > 1 && alone {
 		p.away(c)
+		p.spare = append(p.spare, c)
 		return false
 	}
 	c.batch = append(c.batch[:0], p.queue[:n]...)
@@ -112,6 +113,8 @@ func (c *courier) deliver() {
 			c.batch[i] = parcel{}
 			x.to.came(c.answers[i])
 		}
+		clear(c.cmds)
+		clear(c.answers)
 	}()
 	failure = c.exec()
 	returned = true

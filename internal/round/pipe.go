@@ -44,6 +44,7 @@ type pipe struct {
 	queue []parcel
 	least time.Duration // of the node timeouts since the queue was last empty; 0 if it is
 	out   []*courier
+	spare []*courier    // that are to be sent again
 	late  int           // couriers whose batch is; they are not out any more
 	trip  time.Duration // how long a batch takes; 0 if that is not known
 	alone time.Time     // until when there is to be one at most
@@ -106,9 +107,20 @@ func (p *pipe) dispatch() {
 	if n := len(p.out); len(p.queue) == 0 || n == maxBatches || n > 0 && p.oneAtATime() {
 		return
 	}
-	c := &courier{pipe: p}
+	c := p.courier()
 	p.out = append(p.out, c)
 	p.senders.Go(c.carry)
+}
+
+// courier returns one that has come back, with the room it has, or a new one.
+func (p *pipe) courier() *courier {
+	n := len(p.spare)
+	if n == 0 {
+		return &courier{pipe: p}
+	}
+	c := p.spare[n-1]
+	p.spare = p.spare[:n-1]
+	return c
 }
 
 func (p *pipe) oneAtATime() bool { return !p.alone.IsZero() && time.Now().Before(p.alone) }
