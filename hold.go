@@ -33,25 +33,24 @@ type hold struct {
 	group     *line.Group       // instead, for several resources
 	origin    trace.SpanContext // of the Lock call; automatic extensions are linked to it
 
-	dropped atomic.Bool // the program cannot reach its Lock any more
+	dropped    atomic.Bool // the program cannot reach its Lock any more
+	confirming atomic.Bool // a Confirm waits for its turn
 
 	mu       sync.Mutex
 	lease    lease
 	trip     time.Duration // how long the answers that granted the lease took
 	alarm    alarm.Alarm
-	phase    phase  // of automatic extension
-	limited  bool   // the limit of automatic extension was reached
-	over     error  // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
-	detail   string // more about that
-	endedAt  clock.Time
+	over     error                                     // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
+	detail   string                                    // more about that
+	lasted   time.Duration                             // until it was over
 	contexts map[*context.CancelCauseFunc]func() error // what ends each, and tells if it has ended
 	turn     *turn                                     // made by the first extension
 	latest   time.Time                                 // until when keys may last by the extensions that were sent
+	phase    phase                                     // of automatic extension
+	limited  bool                                      // the limit of automatic extension was reached
 	cleared  bool                                      // its value was removed when it had expired
 	asked    bool                                      // Unlock was called
 	tooLate  bool                                      // for the first time when nothing would have been left anyway
-
-	confirming atomic.Bool // a Confirm waits for its turn
 }
 
 // A lease is how long a lock is valid: ttl less drift, from the moment just
@@ -155,7 +154,7 @@ func (h *hold) end(ctx context.Context, kind error, detail string, release func(
 	if errors.Is(kind, ErrUnlocked) && h.lease.left(h.now()) <= 0 {
 		kind, detail = ErrLockLost, expired
 	}
-	h.over, h.detail, h.endedAt = kind, detail, h.now()
+	h.over, h.detail, h.lasted = kind, detail, h.now().Since(h.since)
 	h.locker.alarms.Stop(&h.alarm)
 	contexts := h.contexts
 	h.contexts = nil
@@ -189,7 +188,7 @@ func (h *hold) cancel(contexts map[*context.CancelCauseFunc]func() error) {
 // held records that the hold is over. Unlock does so when it knows the outcome.
 func (h *hold) held(ctx context.Context, result string) {
 	h.mu.Lock()
-	d := h.endedAt.Since(h.since)
+	d := h.lasted
 	h.mu.Unlock()
 	h.locker.telemetry.held(ctx, h.attrs, result, d)
 }

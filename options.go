@@ -56,12 +56,12 @@ type callConfig struct {
 	retries     int // after the first attempt; Forever
 	delay       time.Duration
 	jitter      time.Duration
-	jitterSet   bool // if not, the jitter follows the delay
 	maxWait     time.Duration
 	nodeTimeout time.Duration // 0: by the ttl
 	keep        time.Duration // of fencing counters: 0 for no token, or Forever
 	limit       time.Duration // of automatic extension: 0 for none at all, or Forever
 
+	jitterSet bool // if not, the jitter follows the delay
 	// Set while one list of options is applied.
 	retrySet, maxWaitSet bool
 }

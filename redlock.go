@@ -289,7 +289,7 @@ func newValue() string {
 }
 
 func (l *Locker) nodeError(f round.Failure) *NodeError {
-	return &NodeError{Node: f.Node, Addr: l.addrs[f.Node], Op: string(f.Op), Err: f.Err}
+	return &NodeError{Node: f.Node, Addr: l.addrs[f.Node], Op: f.Op.String(), Err: f.Err}
 }
 
 func (l *Locker) nodeErrors(failures []round.Failure) []*NodeError {

@@ -24,11 +24,11 @@ type Place struct {
 	train     *Train
 	first     link   // in the lane of the first resource
 	more      []link // in those of the others; nil once it has left
-	behind    int    // lanes in which another place is before it
 	waiter    Waiter // told when the place is due, or dropped
 	timeout   time.Duration
 	silentFor time.Duration
 	node      int
+	behind    int32 // lanes in which another place is before it
 	state     State
 	taken     bool // there is, or was, a place
 	queued    bool // it had to wait

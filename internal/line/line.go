@@ -42,9 +42,9 @@ type Place struct {
 	resource   string
 	prev, next *Place
 	state      state
+	why        Reason        // of having been woken, since it was last asked
 	every      time.Duration // how often its caller would try if it were alone
 	pace       time.Duration // of the head: how often it tries for all
-	why        Reason        // of having been woken, since it was last asked
 	woken      chan struct{} // holds one: made when somebody has to wait
 }
 

@@ -21,8 +21,6 @@ type attempt struct {
 	tally  quorum.Acquire
 	left   []time.Duration // of the holders on the nodes that refused
 	answer Answer          // of the gate
-	room   [1]visit        // of the first round, with one node
-	asked  bool
 }
 
 // Acquire makes one attempt to put value on a majority of the nodes for ttl: on
@@ -36,6 +34,7 @@ func (f *Fleet) Acquire(ctx context.Context, resources []string, value string, t
 	g.acquires(ttl)
 	g.enter(t)
 	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
+	g.began, g.filed = a.began, a.filed
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
 	if outcome == quorum.Acquired && g.many != nil && g.many.yields {
@@ -186,18 +185,19 @@ func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 	g := a.grant
 	places := g.train.Take(lane.Acquire, a.limits.Timeout, want)
 	a.ask(places)
-	room := a.room[:]
-	if a.asked {
-		room = nil // it may be in use
+	g.send(ctx, &g.first, places, (*acquiring)(g))
+}
+
+// acquiring is the ballot of an acquire.
+type acquiring Grant
+
+func (b *acquiring) file(ctx context.Context, node int, v vote) {
+	g := (*Grant)(b)
+	if v.kind == granted {
+		g.overdue(g.began)
+		g.granted(ctx, node)
 	}
-	a.asked = true
-	g.send(ctx, &g.first, places, room, func(node int, v vote) {
-		if v.kind == granted {
-			g.overdue(a.began)
-			g.granted(ctx, node)
-		}
-		a.file(node, v)
-	})
+	g.filed <- filed{node, v}
 }
 
 // count counts the vote of a node.
@@ -212,15 +212,15 @@ func (a *attempt) count(node int, v vote) {
 	if a.grant.gate != nil && node == a.ticket.Gate {
 		a.answer.read(&v)
 	}
-	if a.grant.many != nil && v.kind == refused && v.mark == reservedMark {
+	if a.grant.many != nil && v.kind == refused && v.more.mark == reservedMark {
 		a.answer.Reserved = true
 	}
 	switch v.kind {
 	case granted:
 		a.tally.Granted++
 	case refused:
-		a.tally.Refuse(v.mark)
-		a.left = append(a.left, v.left)
+		a.tally.Refuse(v.more.mark)
+		a.left = append(a.left, v.more.left)
 	default:
 		a.tally.Failed++
 	}

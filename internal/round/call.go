@@ -16,35 +16,44 @@ import (
 // A call is one command for a number of nodes. Its arguments are built once and
 // shared by all of them; clients only read them.
 type call struct {
-	op     Op
-	reply  reply
 	script *script.Script
 	args   []any
-	value  string
+	// plain does the same without a line; nil unless this is for a gate.
+	plain *call
+	// until is when the command has lost its purpose; zero means never.
+	until time.Time
+	op    Op
+	reply reply
 	// once keeps go-redis from sending the command again by itself. A release
 	// whose reply was lost would find the value gone, and nobody could tell
 	// that from a lock that somebody took away.
 	once bool
-	// until is when the command has lost its purpose; zero means never.
-	until time.Time
-	// plain does the same without a line; nil unless this is for a gate.
-	plain *call
 }
+
+// value returns the random value that the command is about, which is the first
+// argument of every script.
+func (c *call) value() string { return script.First(c.args).(string) }
 
 // A vote is what one node made of a command.
 type vote struct {
-	kind kind
-	mark string        // of a refusal: names the holder's value
-	left time.Duration // of a refusal: how long the holder's key lasts; negative if it has no expiry
-	err  error         // of a failure
-	late bool          // an earlier copy of the command, which is sent once, may have been applied
-	slow bool          // it came after the node timeout
-	rank int           // of a refusal at a gate: how many are before; negative if not in the line
-	came string        // of a refusal at a gate: when the Locker came first
-	next bool          // of a release at a gate: somebody waits, and is to have the resource next
-	told []any         // of a release of several resources: which of them that is said of
+	kind    kind
+	late    bool     // an earlier copy of the command, which is sent once, may have been applied
+	slow    bool     // it came after the node timeout
+	next    bool     // of a release at a gate: somebody waits, and is to have the resource next
+	err     error    // of a failure
+	counter int64    // of a grant: what the fencing counter stands at
+	more    *details // of a refusal; of a release at a gate if somebody waits
+}
 
-	counter int64 // of a grant: what the fencing counter stands at
+// Details are apart from the vote, as most have none.
+type details struct {
+	// Of a refusal.
+	mark string        // names the holder's value
+	left time.Duration // how long the holder's key lasts; negative if it has no expiry
+	rank int           // at a gate: how many are before; negative if not in the line
+	came string        // at a gate: when the Locker came first
+
+	told []any // of a release of several resources: which of them are to be somebody's next
 }
 
 // A reply is how the script of a call says yes.
@@ -75,7 +84,7 @@ const (
 // arguments of a command it does not know, cut where they get long.
 func (c *call) redact(err error) error {
 	text := err.Error()
-	clean := redacted(text, c.value)
+	clean := redacted(text, c.value())
 	switch {
 	case clean == text:
 		return err
@@ -145,7 +154,7 @@ func (onceCmd) NoRetry() bool { return true }
 // read turns the reply to a call into a vote.
 func (v *vote) read(c *call, reply any) error {
 	if all, ok := reply.([]any); ok && c.op == OpRelease && c.plain != nil && len(all) >= 2 && all[1] == reservedMark {
-		v.next, v.told, reply = true, all[2:], all[0]
+		v.next, v.more, reply = true, &details{told: all[2:]}, all[0]
 	}
 	n, _ := reply.(int64)
 	yes := n == 1 || n > 1 && c.reply != isOne
@@ -175,16 +184,16 @@ func (v *vote) read(c *call, reply any) error {
 
 func (v *vote) readRefusal(reply any) error {
 	fields, _ := reply.([]any)
+	d := &details{rank: -1}
 	switch len(fields) {
 	case 2:
-		v.rank = -1
 	case 4: // of a gate
 		rank, ok := fields[2].(int64)
 		came, isString := fields[3].(string)
 		if !ok || !isString {
 			return unexpected(reply)
 		}
-		v.rank, v.came = int(min(max(rank, -1), math.MaxInt32)), came
+		d.rank, d.came = int(min(max(rank, -1), math.MaxInt32)), came
 	default:
 		return unexpected(reply)
 	}
@@ -193,7 +202,8 @@ func (v *vote) readRefusal(reply any) error {
 	if !ok || !isString {
 		return unexpected(reply)
 	}
-	v.kind, v.mark, v.left = refused, mark, milliseconds(left)
+	d.mark, d.left = mark, milliseconds(left)
+	v.kind, v.more = refused, d
 	return nil
 }
 

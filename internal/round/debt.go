@@ -53,7 +53,7 @@ func (v *visit) owe() {
 	if v.grant.first.args == nil {
 		return // it was for the line only
 	}
-	d := debt{visit: v, call: v.call, mark: markOf(v.call.value), due: time.Now().Add(redial)}
+	d := debt{visit: v, call: v.call, mark: markOf(v.call.value()), due: time.Now().Add(redial)}
 	if d.call.plain != nil {
 		d.call = d.call.plain
 	}
@@ -174,7 +174,7 @@ func (v *visit) settleFirst(in vote, answered bool, err error) (vote, bool, erro
 		if err != nil || in.kind != refused {
 			break
 		}
-		c, owed := o.named(in.mark)
+		c, owed := o.named(in.more.mark)
 		if !owed || v.script(c, nil).err != nil {
 			break
 		}

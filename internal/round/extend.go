@@ -22,6 +22,7 @@ type Extension struct {
 	number  int    // among the rounds of its grant, from 1
 	after   int    // successes before it
 	fresh   []bool // by node: it was known to have the value, and did not count
+	filed   chan filed
 
 	// Under Grant.mu.
 	live      bool // somebody waits for its votes
@@ -56,10 +57,8 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 	r := g.fleet.newRound(OpExtend, l)
 	r.ask(places)
 	c := g.extends(ttl)
-	g.send(ctx, &c, places, nil, func(node int, v vote) {
-		x.note(ctx, node, v)
-		r.file(node, v)
-	})
+	x.filed = r.filed
+	g.send(ctx, &c, places, x)
 
 	outcome := r.await(ctx, l.wait(), func(node int, v vote) {
 		switch v.kind {
@@ -87,6 +86,12 @@ func (x *Extension) giveUp() {
 	if g.news(x) {
 		g.tell()
 	}
+}
+
+// file is for the round: an Extension is its ballot.
+func (x *Extension) file(ctx context.Context, node int, v vote) {
+	x.note(ctx, node, v)
+	x.filed <- filed{node, v}
 }
 
 // note takes note of what a node said.
@@ -276,11 +281,18 @@ func (x *Extension) arm(ctx context.Context, wanted func(node int) bool) {
 	g.mu.Unlock()
 	c := g.arms(left)
 	c.until = x.end()
-	sent := time.Now()
-	g.send(ctx, &c, places, nil, func(node int, v vote) {
-		if v.kind == granted {
-			g.overdue(sent)
-			g.refresh(ctx, node)
-		}
-	})
+	g.send(ctx, &c, places, &arming{g, time.Now()})
+}
+
+// An arming is the ballot of the command that puts a value back.
+type arming struct {
+	grant *Grant
+	began time.Time
+}
+
+func (b *arming) file(ctx context.Context, node int, v vote) {
+	if v.kind == granted {
+		b.grant.overdue(b.began)
+		b.grant.refresh(ctx, node)
+	}
 }

@@ -65,7 +65,7 @@ func (g *Grant) Token() int64 {
 
 func (t *fence) acquire(g *Grant) call {
 	return call{
-		op: OpAcquire, reply: counts, script: script.AcquireFenced, value: g.value,
+		op: OpAcquire, reply: counts, script: script.AcquireFenced,
 		args: script.AcquireFenced.Append(t.firstArgs[:0], t.keys, g.boxed, g.ttl, 1, t.proposal, t.keep),
 	}
 }
@@ -73,21 +73,21 @@ func (t *fence) acquire(g *Grant) call {
 // enter has the acquire at the gate get a token too.
 func (t *fence) enter(g *Grant) {
 	gt := g.gate
-	keys := []any{gt.keys[0], gt.keys[1], gt.keys[2], t.keys[1]}
+	keys := append(slices.Clip(gt.keys()), t.keys[1])
 	gt.first.reply, gt.first.script = counts, script.AcquireGateFenced
 	gt.first.args = script.AcquireGateFenced.Args(keys, g.boxed, g.ttl, g.fleet.lines.self, gt.came, t.proposal, t.keep)
 }
 
 func (t *fence) extend(g *Grant, ttl time.Duration) call {
 	return call{
-		op: OpExtend, reply: counts, script: script.ExtendFenced, value: g.value,
+		op: OpExtend, reply: counts, script: script.ExtendFenced,
 		args: script.ExtendFenced.Args(t.keys, g.boxed, ttl.Milliseconds(), t.token, t.keep),
 	}
 }
 
 func (t *fence) arm(g *Grant, ttl time.Duration) call {
 	return call{
-		op: OpAcquire, reply: counts, script: script.AcquireFenced, value: g.value,
+		op: OpAcquire, reply: counts, script: script.AcquireFenced,
 		args: script.AcquireFenced.Args(t.keys, g.boxed, ttl.Milliseconds(), 0, t.token, t.keep),
 	}
 }
@@ -95,7 +95,7 @@ func (t *fence) arm(g *Grant, ttl time.Duration) call {
 // raise is an extension that leaves the time alone. It is part of the acquire.
 func (t *fence) raise(g *Grant, token int64) call {
 	return call{
-		op: OpAcquire, reply: raises, script: script.ExtendFenced, value: g.value,
+		op: OpAcquire, reply: raises, script: script.ExtendFenced,
 		args: script.ExtendFenced.Args(t.keys, g.boxed, 0, token, t.keep),
 	}
 }
@@ -176,12 +176,18 @@ func (a *attempt) raise(ctx context.Context, token int64) {
 		}
 	}
 	c := g.fence.raise(g, token)
-	g.send(ctx, &c, places, nil, func(node int, v vote) {
-		if v.kind == gone || v.kind == taken {
-			g.lacks(node, v.kind)
-		}
-		a.file(node, v)
-	})
+	g.send(ctx, &c, places, (*raising)(g))
+}
+
+// raising is the ballot of the command that raises counters.
+type raising Grant
+
+func (b *raising) file(_ context.Context, node int, v vote) {
+	g := (*Grant)(b)
+	if v.kind == gone || v.kind == taken {
+		g.lacks(node, v.kind)
+	}
+	g.filed <- filed{node, v}
 }
 
 // countRaise counts the answer of a node that had granted.

@@ -28,14 +28,18 @@ type Client interface {
 }
 
 // An Op is what a command does on a node.
-type Op string
+type Op uint8
 
 // Ops.
 const (
-	OpAcquire Op = "acquire"
-	OpExtend  Op = "extend"
-	OpRelease Op = "release"
+	OpAcquire Op = iota
+	OpExtend
+	OpRelease
 )
+
+func (o Op) String() string {
+	return [...]string{OpAcquire: "acquire", OpExtend: "extend", OpRelease: "release"}[o]
+}
 
 // A Failure is a node that failed to answer a command.
 type Failure struct {

@@ -216,9 +216,10 @@ const reservedMark = "next"
 func (a *Answer) read(v *vote) {
 	a.Granted, a.Refused = v.kind == granted, v.kind == refused
 	if a.Refused {
-		a.Left, a.Rank, a.Came = v.left, v.rank, v.came
-		if a.Reserved = v.mark == reservedMark; !a.Reserved {
-			a.Holder = v.mark
+		d := v.more
+		a.Left, a.Rank, a.Came = d.left, d.rank, d.came
+		if a.Reserved = d.mark == reservedMark; !a.Reserved {
+			a.Holder = d.mark
 		}
 	}
 }
@@ -258,12 +259,14 @@ type gate struct {
 	came      string // of the ticket
 	mode      Mode   // of the release
 	left      bool   // the gate has granted, and taken this Locker out of the line
-	keys      [3]any // the resource, its line, its reservation
 	first     call   // the acquire
 	last      call   // the release
 	firstArgs [3 + 3 + 4]any
 	lastArgs  [3 + 3 + 4]any
 }
+
+// keys returns the resource, its line, its reservation.
+func (gt *gate) keys() []any { return gt.firstArgs[3:6] }
 
 // at returns the command for a node: the gate has some of its own.
 func (g *Grant) at(c *call, node int) *call {
@@ -292,12 +295,12 @@ func (g *Grant) enter(t Ticket) {
 	gt := &gate{node: t.Gate, came: t.Came}
 	g.gate = gt
 	line, reservation := script.Beside(g.train.Resources()[0], lineSuffix, reservationSuffix)
-	gt.keys = [...]any{g.keys[0], line, reservation}
+	keys := [...]any{g.keys[0], line, reservation}
 	gt.first = call{
 		// Asked again and again, it is not repeated by go-redis: then a refusal
 		// leaves nothing to release.
-		op: OpAcquire, script: script.AcquireGate, value: g.value, plain: &g.first, once: t.InTurn || t.Called,
-		args: script.AcquireGate.Append(gt.firstArgs[:0], gt.keys[:], g.boxed, g.ttl, g.fleet.lines.self, t.Came),
+		op: OpAcquire, script: script.AcquireGate, plain: &g.first, once: t.InTurn || t.Called,
+		args: script.AcquireGate.Append(gt.firstArgs[:0], keys[:], g.boxed, g.ttl, g.fleet.lines.self, t.Came),
 	}
 	if g.fence != nil {
 		g.fence.enter(g)
@@ -323,8 +326,8 @@ func (g *Grant) leave(m Mode) {
 		last = gt.came
 	}
 	gt.last = call{
-		op: OpRelease, script: script.ReleaseGate, value: g.value, once: true, plain: &g.last,
-		args: script.ReleaseGate.Append(gt.lastArgs[:0], gt.keys[:], g.boxed, g.fleet.lines.self, m.arg(g.fleet.lines.gates[gt.node].single), last),
+		op: OpRelease, script: script.ReleaseGate, once: true, plain: &g.last,
+		args: script.ReleaseGate.Append(gt.lastArgs[:0], gt.keys(), g.boxed, g.fleet.lines.self, m.arg(g.fleet.lines.gates[gt.node].single), last),
 	}
 }
 
@@ -348,7 +351,11 @@ func (g *Grant) parted(node int, v vote) {
 		return
 	}
 	if g.many != nil && g.many.last != nil {
-		g.many.parted(g.fleet, node, v.told)
+		var told []any
+		if v.more != nil {
+			told = v.more.told
+		}
+		g.many.parted(g.fleet, node, told)
 	}
 	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep {
 		g.fleet.hooks.Next(g.train.Resources()[0], v.next)

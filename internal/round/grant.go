@@ -25,11 +25,13 @@ type Grant struct {
 	// calls starts the goroutines of node calls. It is not one WithContext: the
 	// first failing node would cancel the healthy ones.
 	calls errgroup.Group
-	first call   // the acquire
-	last  call   // the release
-	gate  *gate  // nil without a line
-	fence *fence // nil without a fencing token
-	many  *many  // nil for one resource
+	first call       // the acquire
+	last  call       // the release
+	gate  *gate      // nil without a line
+	fence *fence     // nil without a fencing token
+	many  *many      // nil for one resource
+	began time.Time  // the attempt to acquire
+	filed chan filed // the votes on it
 	// Room for the keys and the arguments of both, with one resource.
 	oneKey    [1]any
 	firstArgs [3 + 1 + 2]any
@@ -52,16 +54,16 @@ type Grant struct {
 
 // A grantNode is what is known of the value on one node. It is under Grant.mu.
 type grantNode struct {
+	// since is the first round since the last success in which the node has had
+	// the value, or 0, and agreed the one of them that it keeps it longest for.
+	since  int
+	agreed *Extension
 	// held says that the node is known to have held the value without a break
 	// since the last success, so that its vote for an extension counts.
 	held bool
 	// fresh says that the node has answered that it has the value, too late to
 	// count.
 	fresh bool
-	// since is the first round since the last success in which the node has had
-	// the value, or 0, and agreed the one of them that it keeps it longest for.
-	since  int
-	agreed *Extension
 	// unsent says that it was not sent the value, for certain: the client had no
 	// connection.
 	unsent bool
@@ -82,7 +84,7 @@ func newGrant(f *Fleet, resources []string, value string) *Grant {
 	if len(resources) > 1 {
 		g.many = &many{resources: resources}
 	}
-	g.last = call{op: OpRelease, script: script.Release, value: value, args: script.Release.Append(g.lastArgs[:0], g.keys, g.boxed), once: true}
+	g.last = call{op: OpRelease, script: script.Release, args: script.Release.Append(g.lastArgs[:0], g.keys, g.boxed), once: true}
 	return g
 }
 
@@ -101,7 +103,7 @@ func (g *Grant) acquires(ttl time.Duration) {
 		g.first = g.fence.acquire(g)
 		return
 	}
-	g.first = call{op: OpAcquire, script: script.Acquire, value: g.value, args: script.Acquire.Append(g.firstArgs[:0], g.keys, g.boxed, g.ttl)}
+	g.first = call{op: OpAcquire, script: script.Acquire, args: script.Acquire.Append(g.firstArgs[:0], g.keys, g.boxed, g.ttl)}
 }
 
 // extends returns the command that lets the value last for ttl.
@@ -121,7 +123,7 @@ func (g *Grant) arms(ttl time.Duration) call {
 }
 
 func (g *Grant) call(op Op, s *script.Script, ttl time.Duration) call {
-	return call{op: op, script: s, value: g.value, args: s.Args(g.keys, g.boxed, ttl.Milliseconds())}
+	return call{op: op, script: s, args: s.Args(g.keys, g.boxed, ttl.Milliseconds())}
 }
 
 // Value returns the random value.

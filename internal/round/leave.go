@@ -30,11 +30,21 @@ func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int,
 	places := g.train.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
 	l.leaving[key] = g
 	l.mu.Unlock()
-	g.send(ctx, &g.last, places, nil, func(int, vote) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.leaving[key] == g {
-			delete(l.leaving, key)
-		}
-	})
+	g.send(ctx, &g.last, places, &leaver{l, key, g})
+}
+
+// A leaver is the ballot of who leaves a line.
+type leaver struct {
+	lines *lines
+	key   leaving
+	grant *Grant
+}
+
+func (b *leaver) file(context.Context, int, vote) {
+	l := b.lines
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaving[b.key] == b.grant {
+		delete(l.leaving, b.key)
+	}
 }

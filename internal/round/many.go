@@ -111,7 +111,7 @@ func (m *many) enter(g *Grant) {
 			keys = append(keys, reservation)
 		}
 		c := call{
-			op: OpAcquire, script: script.AcquireGates, value: g.value, plain: &g.first, once: true,
+			op: OpAcquire, script: script.AcquireGates, plain: &g.first, once: true,
 			args: script.AcquireGates.Args(keys, g.boxed, g.ttl, f.lines.self, n, len(kept)),
 		}
 		if t := g.fence; t != nil {
@@ -140,7 +140,7 @@ func (m *many) leave(g *Grant) {
 			calls = maxCalls
 		}
 		return call{
-			op: OpRelease, script: script.ReleaseGates, value: g.value, once: true, plain: &g.last,
+			op: OpRelease, script: script.ReleaseGates, once: true, plain: &g.last,
 			args: script.ReleaseGates.Args(keys, g.boxed, len(kept), calls, f.reservation(node).Milliseconds()),
 		}
 	})

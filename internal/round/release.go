@@ -18,11 +18,11 @@ type release struct {
 
 // A releaseNode is where the release stands on one node.
 type releaseNode struct {
-	kind     kind  // none until it is sent; failed, removed, notOurs or skipped once it is over
-	err      error // of a failure
-	underway bool
-	sent     bool          // it was sent at least once, so that another one may find nothing
+	err      error         // of a failure
 	silent   time.Duration // for so long; the wave does not wait for it if it is not 0
+	kind     kind          // none until it is sent; failed, removed, notOurs or skipped once it is over
+	underway bool
+	sent     bool // it was sent at least once, so that another one may find nothing
 }
 
 // A Wave is one try to remove the value from all nodes.
@@ -34,7 +34,6 @@ type Wave struct {
 	tally   quorum.Release // when it was decided
 	timeout time.Duration
 	begun   time.Time
-	room    [1]visit // with one node
 }
 
 // Release removes the value from every node that may have it, and drops what
@@ -56,7 +55,7 @@ func (g *Grant) Release(ctx context.Context, timeout time.Duration, m Mode) *Wav
 	g.enlist(places)
 	g.settle()
 	g.mu.Unlock()
-	g.send(ctx, &g.last, places, w.room[:], g.released)
+	g.send(ctx, &g.last, places, (*releasing)(g))
 	return w
 }
 
@@ -87,8 +86,11 @@ func (g *Grant) enlist(places []lane.Place) {
 	}
 }
 
-// released files the vote of a node.
-func (g *Grant) released(node int, v vote) {
+// releasing is the ballot of a release.
+type releasing Grant
+
+func (b *releasing) file(_ context.Context, node int, v vote) {
+	g := (*Grant)(b)
 	g.parted(node, v)
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -49,7 +49,7 @@ type round struct {
 	fleet    *Fleet
 	op       Op
 	limits   Limits
-	filed    chan filed // holds them all: a late vote never blocks
+	filed    chan filed // holds them all: a late vote never blocks; the ballot has it, too
 	seats    []seat     // by node
 	few      [8]seat    // what seats is, for that many nodes
 	failures []Failure  // among the votes read
@@ -74,6 +74,13 @@ type seat struct {
 type filed struct {
 	node int
 	vote vote
+}
+
+// A ballot is what the votes on a command are handed in to.
+type ballot interface {
+	// file hands in the vote of a node, on whatever goroutine. It is called once for
+	// each node asked. ctx has the values of the caller's, and is never done.
+	file(ctx context.Context, node int, v vote)
 }
 
 func (f *Fleet) newRound(op Op, l Limits) round {
@@ -119,9 +126,6 @@ func (r *round) ask(places []lane.Place) {
 		}
 	}
 }
-
-// file hands in the vote of a node. It is called once for each node asked.
-func (r *round) file(node int, v vote) { r.filed <- filed{node, v} }
 
 // await reads votes until outcome is not Undecided any more or wait is over. It
 // passes each vote to count first.

@@ -16,7 +16,7 @@ type visit struct {
 	call  *call           // as it is for the node
 	node  int
 	place *lane.Place
-	file  func(node int, v vote)
+	to    ballot
 	sent  time.Time
 	pipe  *pipe // what commands go through; nil if each goes by itself
 }
@@ -25,19 +25,16 @@ type visit struct {
 // the node says is filed as its vote. Nodes without a place vote at once, except
 // those that were not asked. Nobody waits for the goroutines of the calls: the lane
 // table counts them through their places, until all that is left to do is to file
-// the vote. room is what has space for the visits, or nil.
-func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, room []visit, file func(node int, v vote)) {
-	values, visits := context.WithoutCancel(ctx), room
-	if len(room) < len(places) {
-		visits = make([]visit, len(places))
-	}
+// the vote.
+func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, to ballot) {
+	values, visits := context.WithoutCancel(ctx), make([]visit, len(places))
 	for i := range places {
 		p := &places[i]
 		if p.Taken() {
-			visits[i] = visit{grant: g, ctx: values, call: g.at(c, i), node: i, place: p, file: file}
+			visits[i] = visit{grant: g, ctx: values, call: g.at(c, i), node: i, place: p, to: to}
 			p.Then(&visits[i])
 		} else if v := g.absent(values, c.op, i, p); v.kind != none {
-			file(i, v)
+			to.file(values, i, v)
 		}
 	}
 }
@@ -62,13 +59,13 @@ func (g *Grant) absent(ctx context.Context, op Op, node int, p *lane.Place) vote
 // Due is told that the command is to be sent, or that the place has been dropped.
 func (v *visit) Due(send bool) {
 	if !send {
-		v.file(v.node, vote{kind: skipped})
+		v.to.file(v.ctx, v.node, vote{kind: skipped})
 		return
 	}
 	v.sent = time.Now()
 	if v.overdue(v.sent) {
 		v.place.Done(false)
-		v.file(v.node, vote{kind: skipped})
+		v.to.file(v.ctx, v.node, vote{kind: skipped})
 		return
 	}
 	if v.pipe = v.grant.fleet.ways[v.node].pipe(v.resource()); v.pipe == nil {
@@ -100,7 +97,7 @@ func (v *visit) resource() string { return v.grant.train.Resources()[0] }
 func (v *visit) parcel(c *call, args []any) parcel {
 	return parcel{
 		ctx: v.ctx, cmd: redis.NewCmd(v.ctx, args...),
-		resource: v.resource(), value: c.value, patience: v.place.Timeout(),
+		resource: v.resource(), value: c.value(), patience: v.place.Timeout(),
 	}
 }
 
@@ -117,13 +114,14 @@ func (v *visit) came(a answer) {
 	var in vote
 	if a.err != nil || took > v.place.Timeout() || in.read(v.call, a.reply) != nil ||
 		in.kind == refused && f.debts[v.node].count.Load() > 0 {
-		v.grant.calls.Go(func() error { return v.run(&a) })
+		first := a // apart, so that a is not on the heap each time
+		v.grant.calls.Go(func() error { return v.run(&first) })
 		return
 	}
 	f.note(v.node, v.call, nil)
 	f.timed(v.node, took)
 	v.place.Done(true)
-	v.file(v.node, in)
+	v.to.file(v.ctx, v.node, in)
 }
 
 // run calls the node, or goes on with what it has said already, and brings the visit
@@ -134,7 +132,7 @@ func (v *visit) run(first *answer) error {
 	// after the report: who waits for the lanes waits for that as well.
 	defer func() {
 		v.place.Done(answered)
-		v.file(v.node, in)
+		v.to.file(v.ctx, v.node, in)
 	}()
 	f := v.grant.fleet
 	got, answered, err := v.ask(v.sent, first)

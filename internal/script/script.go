@@ -87,6 +87,9 @@ func (s *Script) Append(all, keys []any, args ...any) []any {
 	return append(all, args...)
 }
 
+// First returns the first argument that is no key of an EVALSHA or EVAL command.
+func First(args []any) any { return args[3+args[2].(int)] }
+
 // Eval returns the arguments of the EVAL command that does the same as the
 // EVALSHA command with these arguments, for a node that does not know the
 // script yet.

@@ -34,8 +34,7 @@ var mutants = []mutant{
 		{"internal/script/release.lua", "elseif value == ARGV[1] then", "elseif value then"},
 	}},
 	{"a re-armed node counted as held", []edit{
-		{"internal/round/extend.go", "			g.overdue(sent)\n			g.refresh(ctx, node)", "			g.mu.Lock()\n			g.nodes[node].held = true\n			g.mu.Unlock()"},
-		{"internal/round/extend.go", "	sent := time.Now()\n", ""},
+		{"internal/round/extend.go", "		b.grant.overdue(b.began)\n		b.grant.refresh(ctx, node)", "		b.grant.mu.Lock()\n		b.grant.nodes[node].held = true\n		b.grant.mu.Unlock()"},
 	}},
 	{"arming inside the extend script", []edit{
 		{"internal/script/extend.lua", "if missing then return -1 end", "if missing then for _, key in ipairs(KEYS) do redis.call(\"SET\", key, ARGV[1], \"PX\", ARGV[2]) end end"},
