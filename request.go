@@ -175,7 +175,7 @@ func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
 	}
 	r.attempts++
 	summary := attemptSummary{number: r.attempts}
-	ctx, span := l.telemetry.start(ctx, spanAttempt)
+	ctx, span := l.telemetry.startAttempt(ctx)
 	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
 	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
 	start := l.clock.Now()

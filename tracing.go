@@ -167,6 +167,18 @@ func (t *telemetry) start(ctx context.Context, name string) (context.Context, tr
 	return t.tracer.Start(ctx, name)
 }
 
+// noSpan is the span of what is not traced.
+var noSpan = trace.SpanFromContext(context.Background())
+
+// startAttempt begins the span of an attempt. Nothing would come of it where the span
+// of its Lock, in ctx, is one that no SDK has made.
+func (t *telemetry) startAttempt(ctx context.Context) (context.Context, trace.Span) {
+	if lock := trace.SpanFromContext(ctx); !lock.IsRecording() && !lock.SpanContext().IsValid() {
+		return ctx, noSpan
+	}
+	return t.start(ctx, spanAttempt)
+}
+
 // startOn begins the span of an operation on resources.
 func (t *telemetry) startOn(ctx context.Context, name string, resources []string, ttl time.Duration) (context.Context, trace.Span) {
 	ctx, span := t.tracer.Start(ctx, name)
