@@ -118,7 +118,7 @@ func (h *hold) keep(ctx context.Context, admitted bool) {
 	result, expected := resultOf(err, success), errors.Is(err, ErrUnlocked)
 	setVotes(span, c.last.Agreed, c.last.Refused, len(c.last.Failures))
 	finish(span, result, err, expected)
-	t.record(ctx, t.extendDuration, time.Since(start), h.attrs, result, err, expected)
+	t.record(ctx, t.extendDuration, start, h.attrs, result, err, expected)
 }
 
 // A campaign is one automatic extension of a lock.

@@ -45,7 +45,7 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	result := resultOf(err, resultExtended)
 	setVotes(span, x.last.Agreed, x.last.Refused, len(x.last.Failures))
 	finish(span, result, err, false)
-	t.record(ctx, t.extendDuration, time.Since(start), h.attrs, result, err, false)
+	t.record(ctx, t.extendDuration, start, h.attrs, result, err, false)
 	return err
 }
 

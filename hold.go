@@ -151,10 +151,11 @@ func (h *hold) end(ctx context.Context, kind error, detail string, release func(
 		h.mu.Unlock()
 		return false
 	}
-	if errors.Is(kind, ErrUnlocked) && h.lease.left(h.now()) <= 0 {
+	now := h.now()
+	if errors.Is(kind, ErrUnlocked) && h.lease.left(now) <= 0 {
 		kind, detail = ErrLockLost, expired
 	}
-	h.over, h.detail, h.lasted = kind, detail, h.now().Since(h.since)
+	h.over, h.detail, h.lasted = kind, detail, now.Since(h.since)
 	h.locker.alarms.Stop(&h.alarm)
 	contexts := h.contexts
 	h.contexts = nil

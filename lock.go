@@ -144,7 +144,7 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	result := resultOf(err, resultReleased)
 	setVotes(span, res.Agreed, res.Refused, len(res.Failures))
 	finish(span, result, err, false)
-	t.record(ctx, t.unlockDuration, time.Since(start), h.attrs, result, err, false)
+	t.record(ctx, t.unlockDuration, start, h.attrs, result, err, false)
 	return err
 }
 

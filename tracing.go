@@ -230,8 +230,8 @@ func finish(span trace.Span, result string, err error, expected bool) {
 	span.End()
 }
 
-// record adds a duration to a histogram, by the result of its operation.
-func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d time.Duration, extra []attribute.KeyValue, result string, err error, expected bool) {
+// record adds the time since began to a histogram, by the result of its operation.
+func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, began time.Time, extra []attribute.KeyValue, result string, err error, expected bool) {
 	if !h.Enabled(ctx) {
 		return
 	}
@@ -239,7 +239,7 @@ func (t *telemetry) record(ctx context.Context, h metric.Float64Histogram, d tim
 	if err != nil && !expected {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType(err)))
 	}
-	h.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
+	h.Record(ctx, time.Since(began).Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
 }
 
 // resourceAttributes returns what WithMetricAttributes says of a resource. It is
@@ -267,7 +267,7 @@ func (t *telemetry) endLock(ctx context.Context, span trace.Span, r *request, er
 		}
 	}
 	finish(span, result, err, expected)
-	t.record(ctx, t.lockDuration, time.Since(r.began), r.attrs, result, err, expected)
+	t.record(ctx, t.lockDuration, r.began, r.attrs, result, err, expected)
 }
 
 // An attemptSummary is what the span of an attempt tells.

@@ -61,6 +61,9 @@ func (p *Place) Reason() State { return p.state }
 // taken; 0 if it was not silent.
 func (p *Place) SilentFor() time.Duration { return p.silentFor }
 
+// Queued reports whether the place has had to wait.
+func (p *Place) Queued() bool { return p.queued }
+
 // Timeout returns the node timeout of the command's round.
 func (p *Place) Timeout() time.Duration { return p.timeout }
 
@@ -102,8 +105,11 @@ func (t *Table) tellDropped(w Waiter) {
 
 // Done gives the place up after its call has ended, and tells those that are due by
 // that. answered reports whether the node answered, with whatever.
-func (p *Place) Done(answered bool) {
-	t, now := p.train.table, time.Now()
+func (p *Place) Done(answered bool) { p.DoneAt(time.Now(), answered) }
+
+// DoneAt is Done for a call that has ended at that moment, just now.
+func (p *Place) DoneAt(now time.Time, answered bool) {
+	t := p.train.table
 	var one [1]Waiter
 	t.mu.Lock()
 	p.state = done

@@ -108,10 +108,11 @@ func (c *courier) deliver() {
 	failure, returned := errNoReturn, false
 	defer func() { // if the client calls runtime.Goexit, too
 		c.back(c.read(failure), c.answers[len(c.answers)-1].err, returned)
+		now := time.Now()
 		for i := range c.batch {
 			x := c.batch[i]
 			c.batch[i] = parcel{}
-			x.to.came(c.answers[i])
+			x.to.came(c.answers[i], now)
 		}
 		clear(c.cmds)
 		clear(c.answers)

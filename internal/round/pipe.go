@@ -57,7 +57,7 @@ type parcel struct {
 	resource string
 	value    string
 	patience time.Duration // the node timeout
-	to       interface{ came(a answer) }
+	to       interface{ came(a answer, at time.Time) }
 }
 
 // send has a command sent with the next batch.
@@ -89,13 +89,13 @@ func (p *pipe) process(x parcel) answer {
 // A waiter waits for an answer.
 type waiter chan answer
 
-func (w waiter) came(a answer) { w <- a }
+func (w waiter) came(a answer, _ time.Time) { w <- a }
 
 // single sends a command by itself.
 func (p *pipe) single(x parcel) {
 	p.senders.Go(func() error {
 		a := answer{err: errNoReturn} // if the client calls runtime.Goexit
-		defer func() { x.to.came(a) }()
+		defer func() { x.to.came(a, time.Now()) }()
 		a = process(x.ctx, p.client, x.cmd, true)
 		return nil
 	})

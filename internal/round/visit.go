@@ -27,11 +27,11 @@ type visit struct {
 // table counts them through their places, until all that is left to do is to file
 // the vote.
 func (g *Grant) send(ctx context.Context, c *call, places []lane.Place, to ballot) {
-	values, visits := context.WithoutCancel(ctx), make([]visit, len(places))
+	values, now, visits := context.WithoutCancel(ctx), time.Now(), make([]visit, len(places))
 	for i := range places {
 		p := &places[i]
 		if p.Taken() {
-			visits[i] = visit{grant: g, ctx: values, call: g.at(c, i), node: i, place: p, to: to}
+			visits[i] = visit{grant: g, ctx: values, call: g.at(c, i), node: i, place: p, to: to, sent: now}
 			p.Then(&visits[i])
 		} else if v := g.absent(values, c.op, i, p); v.kind != none {
 			to.file(values, i, v)
@@ -62,7 +62,9 @@ func (v *visit) Due(send bool) {
 		v.to.file(v.ctx, v.node, vote{kind: skipped})
 		return
 	}
-	v.sent = time.Now()
+	if v.place.Queued() {
+		v.sent = time.Now()
+	}
 	if v.overdue(v.sent) {
 		v.place.Done(false)
 		v.to.file(v.ctx, v.node, vote{kind: skipped})
@@ -107,10 +109,10 @@ type answer struct {
 	err   error
 }
 
-// came deals with what a batch has brought, on the goroutine of all its visits: what
+// came deals with what a batch has brought at that moment, on the goroutine of all its visits: what
 // may call the program, or the node again, has one of its own.
-func (v *visit) came(a answer) {
-	f, took := v.grant.fleet, time.Since(v.sent)
+func (v *visit) came(a answer, at time.Time) {
+	f, took := v.grant.fleet, at.Sub(v.sent)
 	var in vote
 	if a.err != nil || took > v.place.Timeout() || in.read(v.call, a.reply) != nil ||
 		in.kind == refused && f.debts[v.node].count.Load() > 0 {
@@ -120,7 +122,7 @@ func (v *visit) came(a answer) {
 	}
 	f.note(v.node, v.call, nil)
 	f.timed(v.node, took)
-	v.place.Done(true)
+	v.place.DoneAt(at, true)
 	v.to.file(v.ctx, v.node, in)
 }
 
