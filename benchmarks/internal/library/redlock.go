@@ -11,9 +11,10 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-// shutdownTimeout bounds the wait for what a Locker has under way; a frozen
-// node may not answer for long.
-const shutdownTimeout = 2 * time.Second
+// shutdownTimeout bounds the wait for what a Locker has under way. A frozen node may
+// not answer for long; and a far one that a quick caller has sent more than the
+// connections to it can carry catches up only then.
+const shutdownTimeout = 10 * time.Second
 
 // Ours is what the names of this library begin with.
 const Ours = "redlock"
