@@ -42,7 +42,7 @@ type hold struct {
 	alarm    alarm.Alarm
 	over     error                                     // why it ended: ErrUnlocked or ErrLockLost; nil while it is held
 	detail   string                                    // more about that
-	lasted   time.Duration                             // until it was over
+	lasted   time.Duration                             // how long it was held, once it is over
 	contexts map[*context.CancelCauseFunc]func() error // what ends each, and tells if it has ended
 	turn     *turn                                     // made by the first extension
 	latest   time.Time                                 // until when keys may last by the extensions that were sent

@@ -62,6 +62,7 @@ type callConfig struct {
 	limit       time.Duration // of automatic extension: 0 for none at all, or Forever
 
 	jitterSet bool // if not, the jitter follows the delay
+
 	// Set while one list of options is applied.
 	retrySet, maxWaitSet bool
 }

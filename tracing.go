@@ -161,25 +161,21 @@ func nodeAttributes(index int, addr string) attribute.Set {
 	return attribute.NewSet(attrs...)
 }
 
-// start begins a span. Attributes are set where it records only, so that they
-// cost nothing without an SDK.
-func (t *telemetry) start(ctx context.Context, name string) (context.Context, trace.Span) {
-	return t.tracer.Start(ctx, name)
-}
-
 // noSpan is the span of what is not traced.
 var noSpan = trace.SpanFromContext(context.Background())
 
-// startAttempt begins the span of an attempt. Nothing would come of it where the span
-// of its Lock, in ctx, is one that no SDK has made.
+// startAttempt begins the span of an attempt, unless that of its Lock, in ctx, neither
+// records nor names a trace: then there is no SDK. One that names a trace may be an
+// SDK's that was not sampled.
 func (t *telemetry) startAttempt(ctx context.Context) (context.Context, trace.Span) {
 	if lock := trace.SpanFromContext(ctx); !lock.IsRecording() && !lock.SpanContext().IsValid() {
 		return ctx, noSpan
 	}
-	return t.start(ctx, spanAttempt)
+	return t.tracer.Start(ctx, spanAttempt)
 }
 
-// startOn begins the span of an operation on resources.
+// startOn begins the span of an operation on resources. Attributes are set where it
+// records only, so that they cost nothing without an SDK.
 func (t *telemetry) startOn(ctx context.Context, name string, resources []string, ttl time.Duration) (context.Context, trace.Span) {
 	ctx, span := t.tracer.Start(ctx, name)
 	if span.IsRecording() {

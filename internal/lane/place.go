@@ -147,7 +147,7 @@ func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 	n.end(answered, now, p.timeout)
 	for i := range p.train.resources {
 		if next := t.leave(p.link(i)); next != nil {
-			n.owe(now)
+			n.owe(time.Now()) // now may be a while ago
 			next.run()
 			if next.waiter != nil { // else its Then finds it running
 				due = append(due, next.waiter)

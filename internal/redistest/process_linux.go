@@ -8,9 +8,9 @@ import (
 )
 
 // attributes makes the kernel kill the process when the thread that started it
-// ends, and gives it a session of its own, as services have: Linux shares the
-// processors among sessions first, so servers in that of the tests would take
-// from what those have.
+// ends, and gives it a session of its own, as services have: Linux may share the
+// processors among sessions first (autogroup), and servers in that of the tests
+// would share with their clients.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 }

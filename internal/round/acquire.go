@@ -16,6 +16,7 @@ type attempt struct {
 	round
 
 	grant  *Grant
+	to     *acquiring
 	ticket Ticket
 	began  time.Time
 	tally  quorum.Acquire
@@ -34,7 +35,7 @@ func (f *Fleet) Acquire(ctx context.Context, resources []string, value string, t
 	g.acquires(ttl)
 	g.enter(t)
 	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
-	g.began, g.filed = a.began, a.filed
+	a.to = &acquiring{grant: g, began: a.began, filed: a.filed}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
 	if outcome == quorum.Acquired && g.many != nil && g.many.yields {
@@ -185,19 +186,22 @@ func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 	g := a.grant
 	places := g.train.Take(lane.Acquire, a.limits.Timeout, want)
 	a.ask(places)
-	g.send(ctx, &g.first, places, (*acquiring)(g))
+	g.send(ctx, &g.first, places, a.to)
 }
 
-// acquiring is the ballot of an acquire.
-type acquiring Grant
+// An acquiring is the ballot of an attempt.
+type acquiring struct {
+	grant *Grant
+	began time.Time
+	filed chan filed
+}
 
 func (b *acquiring) file(ctx context.Context, node int, v vote) {
-	g := (*Grant)(b)
 	if v.kind == granted {
-		g.overdue(g.began)
-		g.granted(ctx, node)
+		b.grant.overdue(b.began)
+		b.grant.granted(ctx, node)
 	}
-	g.filed <- filed{node, v}
+	b.filed <- filed{node, v}
 }
 
 // count counts the vote of a node.

@@ -36,7 +36,7 @@ func (c *courier) carry() error {
 }
 
 // load takes the next batch. It reports false if there is none for this courier, which
-// is over then.
+// may be sent again then. One that was late is not: it would be late for ever.
 func (c *courier) load() bool {
 	p := c.pipe
 	p.mu.Lock()
@@ -114,7 +114,7 @@ func (c *courier) deliver() {
 			c.batch[i] = parcel{}
 			x.to.came(c.answers[i], now)
 		}
-		clear(c.cmds)
+		clear(c.cmds) // who waits to be sent again keeps nothing of a lock
 		clear(c.answers)
 	}()
 	failure = c.exec()

@@ -22,7 +22,6 @@ type Extension struct {
 	number  int    // among the rounds of its grant, from 1
 	after   int    // successes before it
 	fresh   []bool // by node: it was known to have the value, and did not count
-	filed   chan filed
 
 	// Under Grant.mu.
 	live      bool // somebody waits for its votes
@@ -57,8 +56,7 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 	r := g.fleet.newRound(OpExtend, l)
 	r.ask(places)
 	c := g.extends(ttl)
-	x.filed = r.filed
-	g.send(ctx, &c, places, x)
+	g.send(ctx, &c, places, &extending{x, r.filed})
 
 	outcome := r.await(ctx, l.wait(), func(node int, v vote) {
 		switch v.kind {
@@ -88,10 +86,16 @@ func (x *Extension) giveUp() {
 	}
 }
 
-// file is for the round: an Extension is its ballot.
-func (x *Extension) file(ctx context.Context, node int, v vote) {
-	x.note(ctx, node, v)
-	x.filed <- filed{node, v}
+// An extending is the ballot of an extension. It has the votes, as the Extension may
+// last as long as the lock.
+type extending struct {
+	round *Extension
+	filed chan filed
+}
+
+func (b *extending) file(ctx context.Context, node int, v vote) {
+	b.round.note(ctx, node, v)
+	b.filed <- filed{node, v}
 }
 
 // note takes note of what a node said.

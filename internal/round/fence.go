@@ -176,18 +176,20 @@ func (a *attempt) raise(ctx context.Context, token int64) {
 		}
 	}
 	c := g.fence.raise(g, token)
-	g.send(ctx, &c, places, (*raising)(g))
+	g.send(ctx, &c, places, &raising{g, a.filed})
 }
 
-// raising is the ballot of the command that raises counters.
-type raising Grant
+// A raising is the ballot of the command that raises counters.
+type raising struct {
+	grant *Grant
+	filed chan filed
+}
 
 func (b *raising) file(_ context.Context, node int, v vote) {
-	g := (*Grant)(b)
 	if v.kind == gone || v.kind == taken {
-		g.lacks(node, v.kind)
+		b.grant.lacks(node, v.kind)
 	}
-	g.filed <- filed{node, v}
+	b.filed <- filed{node, v}
 }
 
 // countRaise counts the answer of a node that had granted.

@@ -32,7 +32,7 @@ type Op uint8
 
 // Ops.
 const (
-	OpAcquire Op = iota
+	OpAcquire Op = iota + 1
 	OpExtend
 	OpRelease
 )

@@ -265,8 +265,9 @@ type gate struct {
 	lastArgs  [3 + 3 + 4]any
 }
 
-// keys returns the resource, its line, its reservation.
-func (gt *gate) keys() []any { return gt.firstArgs[3:6] }
+// keys returns the resource, its line, its reservation. The arguments they are in are
+// there with a fencing token, too, though the acquire has others then.
+func (gt *gate) keys() []any { return script.Keys(gt.firstArgs[:]) }
 
 // at returns the command for a node: the gate has some of its own.
 func (g *Grant) at(c *call, node int) *call {

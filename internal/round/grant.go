@@ -25,13 +25,11 @@ type Grant struct {
 	// calls starts the goroutines of node calls. It is not one WithContext: the
 	// first failing node would cancel the healthy ones.
 	calls errgroup.Group
-	first call       // the acquire
-	last  call       // the release
-	gate  *gate      // nil without a line
-	fence *fence     // nil without a fencing token
-	many  *many      // nil for one resource
-	began time.Time  // the attempt to acquire
-	filed chan filed // the votes on it
+	first call   // the acquire
+	last  call   // the release
+	gate  *gate  // nil without a line
+	fence *fence // nil without a fencing token
+	many  *many  // nil for one resource
 	// Room for the keys and the arguments of both, with one resource.
 	oneKey    [1]any
 	firstArgs [3 + 1 + 2]any
@@ -206,9 +204,8 @@ func (g *Grant) OnFresh(h Holder) {
 	}
 }
 
-// refresh tells that a node has the value but does not count yet.
+// refresh tells that a node has the value but does not count yet. ctx is never done.
 func (g *Grant) refresh(ctx context.Context, node int) {
-	ctx = context.WithoutCancel(ctx)
 	g.mu.Lock()
 	g.nodes[node].fresh = true
 	holder := g.holder

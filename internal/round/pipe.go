@@ -44,7 +44,7 @@ type pipe struct {
 	queue []parcel
 	least time.Duration // of the node timeouts since the queue was last empty; 0 if it is
 	out   []*courier
-	spare []*courier    // that are to be sent again
+	spare []*courier    // that have come back, with the room they have
 	late  int           // couriers whose batch is; they are not out any more
 	trip  time.Duration // how long a batch takes; 0 if that is not known
 	alone time.Time     // until when there is to be one at most

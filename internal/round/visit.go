@@ -109,8 +109,8 @@ type answer struct {
 	err   error
 }
 
-// came deals with what a batch has brought at that moment, on the goroutine of all its visits: what
-// may call the program, or the node again, has one of its own.
+// came deals with what a batch has brought at that moment, on the goroutine of all its
+// visits: what may call the program, or the node again, has one of its own.
 func (v *visit) came(a answer, at time.Time) {
 	f, took := v.grant.fleet, at.Sub(v.sent)
 	var in vote

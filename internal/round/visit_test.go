@@ -95,15 +95,15 @@ func TestACommandThatHasLostItsPurposeIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{answer: saysYes}
 		g := newGrant(f.fleet(), []string{"a"}, newTestValue)
-		g.filed = make(chan filed, 2)
+		to := &raising{g, make(chan filed, 2)}
 		for _, left := range []time.Duration{0, time.Millisecond} {
 			c := g.arms(time.Second)
 			c.until = time.Now().Add(left)
-			g.send(t.Context(), &c, g.train.Take(lane.Follow, time.Second, nil), (*raising)(g))
+			g.send(t.Context(), &c, g.train.Take(lane.Follow, time.Second, nil), to)
 			synctest.Wait()
 		}
-		assert.Equal(t, skipped, (<-g.filed).vote.kind)
-		assert.Equal(t, granted, (<-g.filed).vote.kind)
+		assert.Equal(t, skipped, (<-to.filed).vote.kind)
+		assert.Equal(t, granted, (<-to.filed).vote.kind)
 		assert.Len(t, f.once, 1)
 	})
 }

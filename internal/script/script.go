@@ -87,6 +87,9 @@ func (s *Script) Append(all, keys []any, args ...any) []any {
 	return append(all, args...)
 }
 
+// Keys returns the keys of an EVALSHA or EVAL command.
+func Keys(args []any) []any { return args[3 : 3+args[2].(int)] }
+
 // First returns the first argument that is no key of an EVALSHA or EVAL command.
 func First(args []any) any { return args[3+args[2].(int)] }
 
