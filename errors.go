@@ -7,20 +7,16 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/round"
 )
 
 // The kinds of errors. Compare with [errors.Is]; a [*LockError] has the details.
 var (
-	// ErrNotAcquired reports that Lock tried and did not get the lock. It
-	// always comes with ErrContended or ErrNoQuorum, whichever the last
-	// finished attempt ended with, or ErrContended where none was needed, and with the context's error too if that
-	// ended the wait. If the context ended before any attempt was finished,
-	// only its error stands beside ErrNotAcquired.
-	ErrNotAcquired = errors.New("redlock: not acquired")
-
 	// ErrContended reports that enough nodes answered and somebody else has
 	// the lock, or that the votes of several contenders kept splitting. For a
 	// resource found locked a moment ago the node that keeps its line may be asked
@@ -63,30 +59,56 @@ var (
 	ErrInvalidArgument = errors.New("redlock: invalid argument")
 )
 
-// Values of LockError.Op.
+// kinds is what the program sees of each kind of fault.
+var kinds = [...]struct {
+	sentinel error
+	name     string // for telemetry
+}{
+	fault.LockLost:   {ErrLockLost, "lock_lost"},
+	fault.HoldLimit:  {ErrHoldLimit, "hold_limit"},
+	fault.Unlocked:   {ErrUnlocked, "unlocked"},
+	fault.Shutdown:   {ErrShutdown, "shutdown"},
+	fault.Contended:  {ErrContended, "contended"},
+	fault.TokenLimit: {ErrTokenLimit, "token_limit"},
+	fault.NoQuorum:   {ErrNoQuorum, "no_quorum"},
+}
+
+// An Op is what an error is about: an operation on a lock or, of a [NodeError], the
+// command that failed on a node.
+type Op string
+
+// Values of [LockError.Op] and [NodeError.Op].
 const (
-	OpLock   = "lock"   // Lock, TryLock, With, LockAll and WithAll
-	OpExtend = "extend" // Lock.Extend
-	OpUnlock = "unlock" // Lock.Unlock
-	OpHold   = "hold"   // a lock that ended while it was held; the cause of its context
+	OpLock   Op = "lock"   // Lock and its kin: TryLock, With, Do, LockAll, WithAll
+	OpExtend Op = "extend" // Lock.Extend, and its command on a node
+	OpUnlock Op = "unlock" // Lock.Unlock
+	OpHold   Op = "hold"   // a lock that ended while it was held; the cause of its context
+
+	OpAcquire Op = "acquire" // on a node
+	OpRelease Op = "release" // on a node
 )
 
 // A LockError reports an operation that fewer nodes agreed to than needed, or
 // the end of a lock. It matches, by [errors.Is], each of the kinds it stands
 // for. Its text never contains the lock's value.
+//
+// It matches an error of package context only if the call's context has ended, and
+// not by the end of a lock ([Lock.Context]): nobody has cancelled anything then. An error of
+// Lock and its kin matches that end instead.
 type LockError struct {
-	Op         string        // OpLock, OpExtend, OpUnlock or OpHold
+	Op         Op            // OpLock, OpExtend, OpUnlock or OpHold
 	Resources  []string      // what was to be locked, sorted
-	Attempts   int           // rounds that were begun; 0 if nothing was sent
+	Attempts   int           // how often it was tried: of Lock the first time and its retries; 0 if nothing was sent
 	Agreed     int           // nodes that agreed in the last finished round
 	Quorum     int           // nodes that had to
-	RetryAfter time.Duration // when a majority may be free again; 0 if unknown
+	RetryAfter time.Duration // when a majority may be free again; 0 if unknown, Forever if keys have no expiry
 	Nodes      []*NodeError  // nodes that had failed when the last finished round was decided, in node order
 
-	kinds  []error // the sentinels it stands for
-	detail string  // what the kind alone does not say
-	cause  error   // the error of the caller's context, if that ended the call
-	hold   *hold   // the lock that ended, if Op is OpHold
+	nodes  int          // how many there are
+	kinds  []fault.Kind // it stands for their sentinels
+	detail string       // what the kind alone does not say
+	of     string       // the value of the lock, if it tells why that has ended
+	cause  error        // the error of the caller's context, if that ended the call; see lease.Locks.CauseOf
 }
 
 // Error returns one line that names the operation, the resource, what is known
@@ -96,72 +118,40 @@ func (e *LockError) Error() string {
 		return "redlock: nil error"
 	}
 	var b strings.Builder
-	b.WriteString("redlock: " + e.Op)
+	b.WriteString("redlock: " + string(e.Op))
 	for i, resource := range e.Resources {
 		if i == maxNamed {
 			fmt.Fprintf(&b, " and %d more", len(e.Resources)-i)
 			break
 		}
-		b.WriteString(" " + quote(resource))
+		b.WriteString(" " + fault.Quote(resource))
 	}
 	b.WriteString(": " + e.reason())
 	if e.Attempts > 0 {
-		fmt.Fprintf(&b, ": %d of %d required nodes agreed", e.Agreed, e.Quorum)
+		fmt.Fprintf(&b, ": %d of %d nodes agreed, %d needed", e.Agreed, e.nodes, e.Quorum)
 		if e.Attempts > 1 {
 			fmt.Fprintf(&b, " after %d attempts", e.Attempts)
 		}
 	}
-	if e.RetryAfter > 0 {
+	switch {
+	case e.RetryAfter > 0:
 		fmt.Fprintf(&b, ", free in %v at the latest unless extended", e.RetryAfter.Round(time.Millisecond))
+	case e.RetryAfter == Forever:
+		b.WriteString(", never free by itself as its key has no expiry")
 	}
 	for _, n := range e.Nodes {
 		b.WriteString("; " + n.text())
 	}
-	return oneLine(b.String())
+	return fault.OneLine(b.String())
 }
 
-// Bounds of what an error's text quotes of names and of what nodes answered.
-const (
-	maxNamed  = 4
-	maxQuoted = 100
-	maxReason = 500
-)
-
-// oneLine returns s as a line of UTF-8, whatever clients and servers put into
-// it: a log takes a line for an event, and an exporter drops a whole batch of
-// spans for one that is not UTF-8.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, utf8Of(s))
-}
-
-func utf8Of(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-
-func shorten(s string) string {
-	if len(s) > maxReason {
-		return fmt.Sprintf("%s… (%d bytes)", s[:maxReason], len(s))
-	}
-	return s
-}
-
-func quote(resource string) string {
-	if len(resource) > maxQuoted {
-		return fmt.Sprintf("%q… (%d bytes)", resource[:maxQuoted], len(resource))
-	}
-	return fmt.Sprintf("%q", resource)
-}
+// maxNamed bounds how many resources an error's text names.
+const maxNamed = 4
 
 func (e *LockError) reason() string {
 	text := "failed"
-	for _, kind := range e.kinds {
-		if kind != ErrNotAcquired { //nolint:errorlint // kinds are the sentinels themselves
-			text = strings.TrimPrefix(kind.Error(), "redlock: ")
-			break
-		}
+	if len(e.kinds) > 0 {
+		text = strings.TrimPrefix(kinds[e.kinds[0]].sentinel.Error(), "redlock: ")
 	}
 	if e.detail != "" {
 		text += ": " + e.detail
@@ -178,11 +168,11 @@ func (e *LockError) reason() string {
 
 // Is reports whether target is one of the kinds the error stands for.
 func (e *LockError) Is(target error) bool {
-	return e != nil && slices.Contains(e.kinds, target)
+	return e != nil && slices.ContainsFunc(e.kinds, func(k fault.Kind) bool { return kinds[k].sentinel == target })
 }
 
 // Unwrap returns the context's error, if that ended the call, and the errors
-// of the nodes.
+// of the nodes. If the end of a lock had ended the context, that is in its place.
 func (e *LockError) Unwrap() []error {
 	if e == nil {
 		return nil
@@ -201,57 +191,77 @@ func (e *LockError) Unwrap() []error {
 // "canceled", "deadline_exceeded", "lock_lost", "hold_limit", "unlocked",
 // "shutdown", "contended", "token_limit", "no_quorum" and "_OTHER".
 func (e *LockError) ErrorType() string {
-	switch {
-	case e == nil:
+	if e == nil {
 		return "_OTHER"
+	}
+	if end, ok := errors.AsType[*LockError](e.cause); ok {
+		return end.ErrorType()
+	}
+	switch {
 	case errors.Is(e.cause, context.DeadlineExceeded):
 		return "deadline_exceeded"
 	case e.cause != nil:
 		return "canceled"
 	}
-	for _, t := range errorTypes {
-		if e.Is(t.kind) { // not errors.Is: those of the nodes are theirs
-			return t.name
-		}
+	if len(e.kinds) > 0 {
+		return kinds[slices.Min(e.kinds)].name // not those of the nodes, which are theirs
 	}
 	return "_OTHER"
 }
 
-var errorTypes = []struct {
-	kind error
-	name string
-}{
-	{ErrLockLost, "lock_lost"},
-	{ErrHoldLimit, "hold_limit"},
-	{ErrUnlocked, "unlocked"},
-	{ErrShutdown, "shutdown"},
-	{ErrContended, "contended"},
-	{ErrTokenLimit, "token_limit"},
-	{ErrNoQuorum, "no_quorum"},
+// lockError returns the error of f. It runs no code of the program's.
+func (l *Locker) lockError(f *fault.Fault) *LockError {
+	return &LockError{
+		Op: Op(f.Op), Resources: f.Resources, Attempts: f.Attempts, Agreed: f.Agreed, Quorum: f.Quorum,
+		RetryAfter: f.RetryAfter, Nodes: l.nodeErrors(f.Failures),
+		nodes: f.Nodes, kinds: f.Kinds, detail: f.Detail, of: f.Of, cause: f.Cause,
+	}
 }
 
-// Values of NodeError.Op.
-const (
-	NodeAcquire = "acquire"
-	NodeExtend  = "extend"
-	NodeRelease = "release"
-)
+// errorOf returns the error of f, or nil if f is.
+func (l *Locker) errorOf(f *fault.Fault) error {
+	if f == nil {
+		return nil
+	}
+	return l.lockError(f)
+}
+
+// endIn returns the first LockError in the tree of cause if it is the end of a lock, and the
+// lock's value.
+func endIn(cause error) (of string, end error) {
+	if e, ok := errors.AsType[*LockError](cause); ok && e.Op == OpHold {
+		return e.of, e
+	}
+	return "", nil
+}
+
+func (l *Locker) nodeError(f node.Failure) *NodeError {
+	return &NodeError{Node: f.Node + 1, Addr: l.addrs[f.Node], Op: Op(f.Op.String()), Err: f.Err}
+}
+
+func (l *Locker) nodeErrors(failures []node.Failure) []*NodeError {
+	var all []*NodeError
+	for _, f := range failures {
+		all = append(all, l.nodeError(f))
+	}
+	return all
+}
 
 // A NodeError reports that one node failed to answer one command.
 type NodeError struct {
-	Node int    // position among the clients given to New, from 0
+	Node int    // which of the clients given to New, from 1
 	Addr string // host:port; several, joined by commas, for a Cluster or a Ring; empty if the client does not tell
-	Op   string // NodeAcquire, NodeExtend or NodeRelease
+	Op   Op     // OpAcquire, OpExtend or OpRelease
 	Err  error
 }
 
 // Error names the node, the command and the reason in one line, long reasons cut.
-func (e *NodeError) Error() string { return oneLine("redlock: " + e.text()) }
+func (e *NodeError) Error() string { return fault.OneLine("redlock: " + e.text()) }
 
 func (e *NodeError) text() string {
 	reason := "no error"
 	if e.Err != nil {
-		reason = shorten(e.Err.Error())
+		reason = fault.Shorten(e.Err.Error())
 	}
 	if e.Addr == "" {
 		return fmt.Sprintf("node %d: %s: %s", e.Node, e.Op, reason)
@@ -275,24 +285,29 @@ func (e *NodeError) Unwrap() error {
 }
 
 // ErrorType returns a short name of the failure for telemetry: "no_answer",
-// "timeout", "panic", the code of a Redis error such as "LOADING", or the name of the
-// error's Go type.
-func (e *NodeError) ErrorType() string { return round.ErrorType(e.Err) }
+// "timeout", "panic", "same_server", the code of a Redis error such as "LOADING", or the
+// name of the error's Go type.
+func (e *NodeError) ErrorType() string { return node.ErrorType(e.Err) }
+
+// resultOf returns the result of an operation: ok, or the type of its error.
+func resultOf(err error, ok string) string {
+	if err == nil {
+		return ok
+	}
+	return errorType(err)
+}
+
+// errorType returns the value of error.type for an error that a caller gets.
+func errorType(err error) string {
+	if errors.Is(err, ErrInvalidArgument) {
+		return "invalid_argument"
+	}
+	return semconv.ErrorType(err).Value.AsString()
+}
 
 // invalid returns an error that matches ErrInvalidArgument and says what and why.
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalidArgument, oneLine(fmt.Sprintf(format, args...)))
-}
-
-// ended returns the error of a context that is done. A cause that its owner gave
-// is in the text only: it says why the context ended, and must not be taken for
-// what became of this lock.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || errors.Is(err, cause) {
-		return err
-	}
-	return fmt.Errorf("%w (%s)", err, oneLine(shorten(cause.Error())))
+	return fmt.Errorf("%w: %s", ErrInvalidArgument, fault.OneLine(fmt.Sprintf(format, args...)))
 }
 
 // An optionsError is what was wrong with the options of one call, or with the

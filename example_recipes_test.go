@@ -5,16 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/b0401464/redlock"
 )
@@ -22,15 +15,17 @@ import (
 // nightly is started by every host at the same time. One of them makes the
 // report.
 func nightly(ctx context.Context, locker *redlock.Locker, report func(context.Context) error) error {
-	// The lock is not released: a host whose clock is behind finds it taken.
-	_, err := locker.Lock(ctx, "nightly-report", time.Hour, redlock.WithMaxWait(time.Second))
+	// The tick is not released: a host whose clock is behind finds it taken.
+	_, err := locker.Lock(ctx, "nightly-report:tick", time.Hour, redlock.WithMaxWait(time.Second))
 	if errors.Is(err, redlock.ErrContended) {
 		return nil // another host makes it, or has made it
 	}
 	if err != nil {
 		return err
 	}
-	return report(ctx)
+	// The report has a lock for as long as it takes, and this host one attempt to get it.
+	return locker.Do(ctx, "nightly-report", 30*time.Second, report,
+		redlock.WithAutoExtend(redlock.Forever), redlock.WithRetry(0, 0))
 }
 
 func ExampleLocker_Lock_cron() {
@@ -58,19 +53,24 @@ func ExampleLocker_Lock_cron() {
 func ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
-		err := locker.With(r.Context(), "order:"+id, 10*time.Second,
-			func(ctx context.Context, _ *redlock.Lock) error { return shipOrder(ctx, id) },
-			nil, redlock.WithMaxWait(500*time.Millisecond))
+		began := false
+		err := locker.Do(r.Context(), "order:"+id, 10*time.Second, func(ctx context.Context) error {
+			began = true
+			return shipOrder(ctx, id)
+		}, redlock.WithMaxWait(500*time.Millisecond))
 		switch {
 		case err == nil:
 			w.WriteHeader(http.StatusNoContent)
+		case r.Context().Err() != nil: // nobody is there to read an answer
+		case errors.Is(err, redlock.ErrLockLost):
+			http.Error(w, "cut off: another request may have begun before this one ended", http.StatusInternalServerError)
+		case began: // what shipOrder returns may be of any kind
+			http.Error(w, "shipping failed", http.StatusInternalServerError)
 		case errors.Is(err, redlock.ErrContended):
 			http.Error(w, "another request is working on this order", http.StatusConflict)
-		case errors.Is(err, redlock.ErrNoQuorum):
+		default: // ErrNoQuorum or ErrShutdown
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too few Redis nodes answer", http.StatusServiceUnavailable)
-		default:
-			http.Error(w, "shipping failed", http.StatusInternalServerError)
+			http.Error(w, "no lock to be had", http.StatusServiceUnavailable)
 		}
 	}
 }
@@ -150,6 +150,9 @@ func importAll(ctx context.Context, locker *redlock.Locker, batches []string,
 	const ttl = 30 * time.Second // several times what one batch takes
 	return locker.With(ctx, "import", ttl, func(ctx context.Context, lock *redlock.Lock) error {
 		for _, batch := range batches {
+			if ctx.Err() != nil {
+				return context.Cause(ctx) // the lock is over, or the caller has cancelled
+			}
 			if err := importBatch(ctx, batch); err != nil {
 				return err
 			}
@@ -197,7 +200,8 @@ type jobLocker struct {
 }
 
 func (l jobLocker) Lock(ctx context.Context, key string) (gocronLock, error) {
-	if _, err := l.locker.Lock(ctx, "job:"+key, l.ttl, redlock.WithMaxWait(time.Second)); err != nil {
+	// Well below the TTL: whoever waited for longer would get what has run out.
+	if _, err := l.locker.Lock(ctx, "job:"+key, l.ttl, redlock.WithMaxWait(l.ttl/10)); err != nil {
 		return nil, err // gocron does not run the job here
 	}
 	return runsOut{}, nil
@@ -222,55 +226,108 @@ func Example_gocron() {
 	// <nil>
 }
 
-func TestExampleImportIsRefusedWhileAnotherOneRuns(t *testing.T) {
-	node := miniredis.RunT(t)
-	client := redis.NewClient(&redis.Options{Addr: node.Addr()})
-	t.Cleanup(func() { _ = client.Close() })
-	locker, err := redlock.New([]*redis.Client{client}, redlock.WithRetry(0, 0)) // a test need not wait
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	if err := node.Set("import", "somebody else"); err != nil { // the key is the resource
-		t.Fatal(err)
-	}
-	err = importAll(t.Context(), locker, nil, nil)
-	if !errors.Is(err, redlock.ErrContended) {
-		t.Errorf("got %v, want ErrContended", err)
-	}
+// A ledger is what the lock protects. It looks at every write.
+type ledger struct {
+	fence redlock.Fence
+	text  string
 }
 
-func TestExampleImportStopsWhenItsLockRunsOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		node := miniredis.NewMiniRedis()
-		node.ClockTTL(true) // keys expire by the clock of the bubble
-		client := redis.NewClient(&redis.Options{
-			Addr:     "127.0.0.1:6379", // only a name here: an IP address, another one for each node
-			Dialer:   func(context.Context, string, string) (net.Conn, error) { return node.Dial() },
-			PoolSize: 100, // more than there are calls at a time: a wait for a connection would leave the bubble
-			MaintNotificationsConfig: &maintnotifications.Config{
-				Mode: maintnotifications.ModeDisabled,
-			},
-		})
-		t.Cleanup(func() { _ = client.Close(); node.Close() })
-		locker, err := redlock.New([]*redis.Client{client})
-		if err != nil {
-			t.Fatal(err)
-		}
+func (l *ledger) write(token int64, text string) error {
+	if err := l.fence.Admit(token); err != nil {
+		return err
+	}
+	l.text = text
+	return nil
+}
 
-		began := time.Now()
-		err = importAll(t.Context(), locker, []string{"a", "b"}, func(ctx context.Context, _ string) error {
-			<-ctx.Done() // half a minute that takes no time
-			return ctx.Err()
-		})
-		if !errors.Is(err, redlock.ErrLockLost) {
-			t.Errorf("got %v, want ErrLockLost", err)
-		}
-		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("stopped after %v, when somebody else may have had the lock", took)
-		}
-		if err := locker.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+func ExampleFence() {
+	var l ledger
+	fmt.Println(l.write(33, "from the first holder"))
+	fmt.Println(l.write(34, "from the second holder"))
+
+	// The first holder was paused, and wakes up after its lock has ended.
+	err := l.write(33, "from the first holder again")
+	fmt.Println(errors.Is(err, redlock.ErrStaleToken), err)
+	fmt.Println(l.text)
+	// Output:
+	// <nil>
+	// <nil>
+	// true redlock: stale fencing token: 33 after 34
+	// from the second holder
+}
+
+func ExampleWithFencing() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+	var l ledger
+
+	err := locker.With(ctx, "ledger:7", 10*time.Second, func(_ context.Context, lock *redlock.Lock) error {
+		return l.write(lock.Token(), "paid") // refused if a later holder has written
+	}, nil, redlock.WithFencing(24*time.Hour))
+
+	fmt.Println(l.text, err)
+	// Output: paid <nil>
+}
+
+func ExampleFromContext() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+
+	// writeLedger is called somewhere below Do, and is not handed the lock.
+	writeLedger := func(ctx context.Context) error {
+		fmt.Println("written with token", redlock.FromContext(ctx).Token() > 0)
+		return nil
+	}
+	err := locker.Do(context.Background(), "ledger:7", 10*time.Second, writeLedger, redlock.WithFencing(24*time.Hour))
+	fmt.Println(err)
+	// Output:
+	// written with token true
+	// <nil>
+}
+
+func ExampleWithUnlockErrorHandler() {
+	clients, closeAll := startNodes()
+	defer closeAll()
+
+	locker, err := redlock.NewSingle(clients[0], redlock.WithUnlockErrorHandler(func(err error) {
+		fmt.Println("somebody has removed the lock:", errors.Is(err, redlock.ErrLockLost))
+	}))
+	if err != nil {
+		log.Panic(err)
+	}
+	ctx := context.Background()
+	err = locker.Do(ctx, "invoice:42", 10*time.Second, func(ctx context.Context) error {
+		clients[0].Del(ctx, "invoice:42") // by hand, as nobody should
+		return nil
 	})
+	fmt.Println(err)
+	_ = locker.Shutdown(ctx)
+	// Output:
+	// somebody has removed the lock: true
+	// <nil>
+}
+
+func ExampleLockError() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+
+	lock, err := locker.Lock(ctx, "invoice:42", time.Minute)
+	if err != nil {
+		log.Panic(err)
+	}
+	_, err = locker.TryLock(ctx, "invoice:42", time.Minute)
+	if e, ok := errors.AsType[*redlock.LockError](err); ok {
+		fmt.Println(e.Op, e.Resources, e.ErrorType())
+		fmt.Println("free in less than a minute:", 0 < e.RetryAfter && e.RetryAfter <= time.Minute)
+		for _, n := range e.Nodes { // nodes that failed; one that refuses has not
+			fmt.Println(n.Addr, n.Err)
+		}
+	}
+	fmt.Println(lock.Unlock(ctx))
+	// Output:
+	// lock [invoice:42] contended
+	// free in less than a minute: true
+	// <nil>
 }

@@ -16,12 +16,13 @@ import (
 // newClient returns a client that gives up on a node within seconds.
 func newClient(addr string) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr:          addr,
-		DialTimeout:   time.Second,
-		DialerRetries: 1,           // attempts to connect; go-redis makes 5 by default
-		ReadTimeout:   time.Second, // WriteTimeout follows it
-		MaxRetries:    1,           // go-redis sends a command up to 3 times more by default
-		PoolSize:      100,         // more than resources that are locked at the same moment
+		Addr:            addr,
+		DialTimeout:     time.Second,
+		DialerRetries:   1,           // attempts to connect; go-redis makes 5 by default
+		ReadTimeout:     time.Second, // WriteTimeout follows it
+		MaxRetries:      1,           // go-redis sends a command up to 3 times more by default
+		PoolSize:        100,         // more than resources that are locked at the same moment
+		ConnMaxIdleTime: time.Minute, // less than load balancers and NATs keep an idle flow; 30 minutes by default
 	})
 }
 
@@ -87,6 +88,26 @@ func Example() {
 	// <nil>
 }
 
+func ExampleLocker_Do() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+
+	err := locker.Do(context.Background(), "invoice:42", 10*time.Second, func(ctx context.Context) error {
+		return charge(ctx, 42)
+	}, redlock.WithMaxWait(5*time.Second))
+	switch {
+	case err == nil:
+		fmt.Println("done")
+	case errors.Is(err, redlock.ErrContended):
+		fmt.Println("somebody else has it: nothing was done")
+	default:
+		fmt.Println(err) // the function's own error, a lost lock, or Redis is not available
+	}
+	// Output:
+	// charged
+	// done
+}
+
 func ExampleLocker_With() {
 	locker, closeAll := newExampleLocker()
 	defer closeAll()
@@ -97,7 +118,9 @@ func ExampleLocker_With() {
 			if err := draw(ctx, 42); err != nil {
 				return err
 			}
-			if err := lock.Extend(ctx, 10*time.Second); err != nil { // 10 s from now
+			// 10 s from now. ErrNoQuorum means that nobody knows: ctx ends when the
+			// lock would run out without that.
+			if err := lock.Extend(ctx, 10*time.Second); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
 				return err
 			}
 			return charge(ctx, 42)
@@ -108,10 +131,10 @@ func ExampleLocker_With() {
 	switch {
 	case err == nil:
 		fmt.Println("done")
-	case errors.Is(err, redlock.ErrContended):
-		fmt.Println("somebody else has it: nothing was done")
 	case errors.Is(err, redlock.ErrLockLost):
 		fmt.Println("the lock was lost before the function returned")
+	case errors.Is(err, redlock.ErrContended): // of With, as the function locks nothing itself
+		fmt.Println("somebody else has it: nothing was done")
 	default:
 		fmt.Println(err) // the function's own error, or Redis is not available
 	}
@@ -122,7 +145,9 @@ func ExampleLocker_With() {
 }
 
 // chargeByHand does what With does, step by step.
-func chargeByHand(ctx context.Context, locker *redlock.Locker) error {
+func chargeByHand(ctx context.Context, locker *redlock.Locker,
+	drawAndCharge func(ctx context.Context, lock *redlock.Lock) error,
+) error {
 	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
 	if err != nil {
 		return err
@@ -137,20 +162,24 @@ func chargeByHand(ctx context.Context, locker *redlock.Locker) error {
 	held, cancel := lock.Context(ctx) // ends with ctx, and when the lock is over
 	defer cancel()
 
-	if err := draw(held, 42); err != nil {
-		return err
+	err = drawAndCharge(held, lock) // what the function of With does, above
+	if !lock.Valid() {              // somebody else may have begun before that was done
+		return errors.Join(redlock.ErrLockLost, err)
 	}
-	if err := lock.Extend(held, 10*time.Second); err != nil {
-		return err
-	}
-	return charge(held, 42)
+	return err
 }
 
 func ExampleLocker_Lock() {
 	locker, closeAll := newExampleLocker()
 	defer closeAll()
 
-	fmt.Println(chargeByHand(context.Background(), locker))
+	err := chargeByHand(context.Background(), locker, func(ctx context.Context, _ *redlock.Lock) error {
+		if err := draw(ctx, 42); err != nil {
+			return err
+		}
+		return charge(ctx, 42)
+	})
+	fmt.Println(err)
 	// Output:
 	// drawn
 	// charged
@@ -158,7 +187,9 @@ func ExampleLocker_Lock() {
 }
 
 // chargeUnlessBusy does nothing if somebody else is at it.
-func chargeUnlessBusy(ctx context.Context, locker *redlock.Locker) error {
+func chargeUnlessBusy(ctx context.Context, locker *redlock.Locker,
+	charge func(ctx context.Context, invoice int) error,
+) error {
 	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
 	if errors.Is(err, redlock.ErrContended) {
 		return nil // somebody else is at it
@@ -166,9 +197,19 @@ func chargeUnlessBusy(ctx context.Context, locker *redlock.Locker) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err := lock.Unlock(context.WithoutCancel(ctx)); err != nil {
+			log.Printf("release: %v", err) // no reason to charge once more
+		}
+	}()
 	held, cancel := lock.Context(ctx)
 	defer cancel()
-	return errors.Join(charge(held, 42), lock.Unlock(context.WithoutCancel(ctx)))
+
+	err = charge(held, 42)
+	if !lock.Valid() {
+		return errors.Join(redlock.ErrLockLost, err)
+	}
+	return err
 }
 
 func rebuild(context.Context) error {
@@ -225,41 +266,17 @@ func ExampleLocker_TryLock() {
 	defer closeAll()
 	ctx := context.Background()
 
-	fmt.Println(chargeUnlessBusy(ctx, locker))
+	fmt.Println(chargeUnlessBusy(ctx, locker, charge))
 
 	other, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
 	fmt.Println(err)
-	fmt.Println(chargeUnlessBusy(ctx, locker))
+	fmt.Println(chargeUnlessBusy(ctx, locker, charge))
 	fmt.Println(other.Unlock(ctx))
 	// Output:
 	// charged
 	// <nil>
 	// <nil>
 	// <nil>
-	// <nil>
-}
-
-func ExampleLockError() {
-	locker, closeAll := newExampleLocker()
-	defer closeAll()
-	ctx := context.Background()
-
-	lock, err := locker.Lock(ctx, "invoice:42", time.Minute)
-	if err != nil {
-		log.Panic(err)
-	}
-	_, err = locker.TryLock(ctx, "invoice:42", time.Minute)
-	if e, ok := errors.AsType[*redlock.LockError](err); ok {
-		fmt.Println(e.Op, e.Resources, e.ErrorType())
-		fmt.Println("free in less than a minute:", 0 < e.RetryAfter && e.RetryAfter <= time.Minute)
-		for _, n := range e.Nodes { // nodes that failed; one that refuses has not
-			fmt.Println(n.Addr, n.Err)
-		}
-	}
-	fmt.Println(lock.Unlock(ctx))
-	// Output:
-	// lock [invoice:42] contended
-	// free in less than a minute: true
 	// <nil>
 }
 
@@ -307,5 +324,23 @@ func ExampleNew() {
 	_ = locker.Shutdown(context.Background())
 	// Output:
 	// invoice:42 true
+	// <nil>
+}
+
+func ExampleNewSingle() {
+	clients, closeAll := startNodes()
+	defer closeAll()
+
+	locker, err := redlock.NewSingle(clients[0])
+	if err != nil {
+		log.Panic(err)
+	}
+	err = locker.Do(context.Background(), "invoice:42", 10*time.Second, func(ctx context.Context) error {
+		return charge(ctx, 42) // ctx ends the moment the lock can no longer be trusted
+	})
+	fmt.Println(err)
+	_ = locker.Shutdown(context.Background())
+	// Output:
+	// charged
 	// <nil>
 }

@@ -3,6 +3,7 @@ package redlock
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A Fence stands before what a lock protects and turns away a holder that has
@@ -46,4 +47,44 @@ func (f *Fence) Admit(token int64) error {
 			return nil
 		}
 	}
+}
+
+// WithFencing grants each lock with a fencing token, [Lock.Token]: a number that grows from
+// grant to grant of a resource. What the lock protects compares it on every write, and
+// refuses a holder that has been overtaken, as [Fence] does. By default there are no
+// tokens.
+//
+// Each node keeps a counter for each resource. It expires keep after its last use, or
+// never with [Forever]; keep must be at least twice the TTL of a lock and its extensions.
+// Tokens grow as long as the nodes keep their counters; a lost one is made up for by
+// clocks, of clients and nodes, that agree well enough. All that use a resource must use
+// tokens, and the same nodes. A resource with a } and no hash tag is refused.
+//
+// More: docs/fencing.md.
+func WithFencing(keep time.Duration) LockOption {
+	return lockOptionFunc(func(c *callConfig) error {
+		if keep < least && keep != Forever {
+			return invalid("WithFencing(%v): want Forever, or "+wantLeast, keep)
+		}
+		c.Keep = keep
+		return nil
+	})
+}
+
+// WithoutFencing undoes, for one call, a [WithFencing] that [New] was given.
+func WithoutFencing() LockOption {
+	return lockOptionFunc(func(c *callConfig) error {
+		c.Keep = 0
+		return nil
+	})
+}
+
+// Token returns the lock's fencing token, which is positive and below 2^53, or 0
+// if the lock was taken without [WithFencing]. It stays the same for as long as the
+// lock is held.
+func (k *Lock) Token() int64 {
+	if k.zero() {
+		return 0
+	}
+	return k.hold.Token()
 }

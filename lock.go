@@ -2,33 +2,43 @@ package redlock
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"slices"
 	"time"
 
-	"github.com/b0401464/redlock/internal/quorum"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/round"
 )
 
 // A Lock is a lock that was granted, on one resource or on several. It is made by
-// [Locker.Lock] or [Locker.LockAll] and safe for concurrent use. A nil or zero Lock is one that has been unlocked. It need not
+// [Locker.Lock] or [Locker.LockAll] and safe for concurrent use. A copy stands for the
+// same lock. A nil or zero Lock is one that has been unlocked. It need not
 // be unlocked: then it ends by itself after its TTL, and nothing of it is left.
-// One that is extended automatically ends so once the program has dropped it
-// and the contexts taken from it have ended.
+// One that is extended automatically ends so once the program has dropped all
+// copies of it and the contexts taken from it have ended.
 type Lock struct {
-	hold *hold // nil in a zero Lock
+	*handle // nil in a zero Lock
 }
 
-// newLock returns the handle of a hold. When the program has dropped it,
-// nobody can unlock it any more: it is left to run out.
-func newLock(h *hold) *Lock {
-	k := &Lock{h}
-	if h.call.limit != 0 {
-		// The flag only: a cleanup must not touch a timer.
-		runtime.AddCleanup(k, func(h *hold) { h.dropped.Store(true) }, h)
+// A handle is what the copies of a Lock share. When the program has dropped it, nobody
+// can unlock the lock any more: it is left to run out.
+type handle struct {
+	lock   Lock // the first of them; it lies here to save an allocation
+	locker *Locker
+	hold   *lease.Hold
+}
+
+// newLock returns the Lock of a hold.
+func newLock(l *Locker, h *lease.Hold) *Lock {
+	k := &handle{locker: l, hold: h}
+	k.lock.handle = k
+	if h.Config.Limit != 0 {
+		runtime.AddCleanup(k, (*lease.Hold).Drop, h)
 	}
-	return k
+	return &k.lock
 }
 
 // Resource returns the locked resource, the first one of several.
@@ -36,7 +46,7 @@ func (k *Lock) Resource() string {
 	if k.zero() {
 		return ""
 	}
-	return k.hold.resources[0]
+	return k.hold.Resources[0]
 }
 
 // Resources returns the locked resources, sorted and without duplicates. It is nil
@@ -45,7 +55,7 @@ func (k *Lock) Resources() []string {
 	if k.zero() {
 		return nil
 	}
-	return slices.Clone(k.hold.resources)
+	return slices.Clone(k.hold.Resources)
 }
 
 // Value returns the random value that stands for this lock on the nodes. Who
@@ -54,7 +64,7 @@ func (k *Lock) Value() string {
 	if k.zero() {
 		return ""
 	}
-	return k.hold.grant.Value()
+	return k.hold.Value()
 }
 
 // Until returns the moment until which the lock is valid if it is not extended,
@@ -65,54 +75,98 @@ func (k *Lock) Until() time.Time {
 	if k.zero() {
 		return time.Time{}
 	}
-	h := k.hold
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.lease.start.Add(h.lease.ttl - h.lease.drift)
+	return k.hold.Until()
 }
 
 // Valid reports whether the lock is held and its validity not over, by the
 // monotonic and by the wall clock. It is false from the call of Unlock on.
-func (k *Lock) Valid() bool { return !k.zero() && k.hold.valid() }
+func (k *Lock) Valid() bool { return !k.zero() && k.hold.Valid() }
 
-func (k *Lock) zero() bool { return k == nil || k.hold == nil }
+func (k *Lock) zero() bool { return k == nil || k.handle == nil }
 
 // unlockedZero returns the error of using a nil or zero Lock.
-func unlockedZero(op string) error { return &LockError{Op: op, kinds: []error{ErrUnlocked}} }
+func unlockedZero(op Op) error { return &LockError{Op: op, kinds: []fault.Kind{fault.Unlocked}} }
 
-// Context returns a context that ends with parent, and when the lock is over:
-// at the end of its validity, by a local timer, even if an extension hangs; when
-// an extension finds the lock lost; and at Unlock, before anything is sent. It
-// also ends when automatic extension has reached its limit; see
-// [WithAutoExtend]. [context.Cause] then matches [ErrLockLost], [ErrUnlocked] or
-// [ErrHoldLimit] and is a [*LockError] that names the resource. Its Deadline is
-// the parent's, because an extension moves the lock's.
+// Extend sets the TTL anew, to ttl from now on; it never adds to it. With a ttl
+// smaller than what is left, the lock is valid for that long only, while the
+// keys on the nodes last as long as before. ttl is cut to whole milliseconds.
 //
-// The returned function releases what belongs to the context earlier than the
-// end of the lock does; call it when the work is done. Until then automatic
-// extension takes the lock for one in use. If parent is nil the
-// context has ended with an error that matches [ErrInvalidArgument].
+// A round that found no majority is repeated by the lock's retry schedule (see
+// [WithRetry]) while the lock is valid. ctx bounds the waiting only. Rounds of
+// several calls for the same lock, and of automatic extension, run one after the
+// other.
+//
+// The error matches [ErrLockLost] if the lock is over or is found gone from so
+// many nodes that it does not stand on a majority: that is final, and what is
+// left of it is removed in the background. It matches [ErrNoQuorum], and ctx's
+// error too if ctx ended the wait, if the outcome is unknown: the lock is then
+// valid until [Lock.Until], which that did not make later. It matches ctx's error alone
+// if that ended before anything was sent: the lock is as it was. It matches
+// [ErrUnlocked] after Unlock, and [ErrInvalidArgument] for a ttl that Lock would
+// not take.
+func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
+	if ctx == nil {
+		return invalid("nil context")
+	}
+	if k.zero() {
+		return unlockedZero(OpExtend)
+	}
+	l, h := k.locker, k.hold
+	ttl, drift, err := checkTTL(ttl, l.config.drift, &h.Config)
+	if err != nil {
+		return err
+	}
+	t, start := l.telemetry, time.Now()
+	ctx, span := t.startOn(ctx, spanExtend, h.Resources, ttl)
+	x := h.Extension(ttl, drift)
+	err = errPanicked
+	defer func() {
+		result := resultOf(err, lease.ResultExtended)
+		setVotes(span, &x.Last)
+		finish(span, result, err, false)
+		t.record(ctx, t.extendDuration, start, h.Attrs, result, err, false)
+	}()
+	err = l.errorOf(x.Run(ctx))
+	return err
+}
+
+// Context returns a context that ends with parent and when the lock is over: at the
+// end of its validity, when an extension finds it lost, at Unlock before anything is
+// sent, and at the limit of [WithAutoExtend]. Its [context.Cause] is then a [*LockError]
+// that matches [ErrLockLost], [ErrUnlocked] or [ErrHoldLimit]. Its Deadline is parent's.
+//
+// Err and Cause look at the clocks: after the process was stopped, the first look sees
+// that the lock has run out, and closes Done, before any timer has run. One derived from
+// it by package context looks when it is made, and then goes by Done, as always in Go.
+//
+// Call the returned function when the work is done: until then automatic extension takes
+// the lock for one in use. If parent is nil, the context has ended with an error that
+// matches [ErrInvalidArgument].
 func (k *Lock) Context(parent context.Context) (context.Context, context.CancelFunc) {
-	var bad error
-	if parent == nil {
-		parent, bad = context.Background(), invalid("nil context")
-	}
-	ctx, cancel := context.WithCancelCause(parent)
 	switch {
-	case bad != nil:
+	case parent == nil:
+		return endedContext(context.Background(), invalid("nil context"))
 	case k.zero():
-		bad = unlockedZero(OpHold)
-	default:
-		bad = k.hold.watch(ctx, &cancel)
+		return endedContext(parent, unlockedZero(OpHold))
 	}
-	if bad != nil {
-		cancel(bad)
-		return ctx, func() {}
+	return k.hold.Context(parent, k)
+}
+
+// FromContext returns the lock whose context ctx is or derives from, the innermost one of
+// several: in a function that [Locker.With] or [Locker.Do] calls, or under a
+// [Lock.Context]. It is nil, as a lock that has been unlocked, if there is none.
+func FromContext(ctx context.Context) *Lock {
+	if ctx == nil {
+		return nil
 	}
-	return ctx, func() {
-		k.hold.unwatch(&cancel)
-		cancel(nil)
-	}
+	k, _ := lease.OwnerOf(ctx).(*Lock)
+	return k
+}
+
+func endedContext(parent context.Context, why error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	cancel(why)
+	return ctx, func() {}
 }
 
 // Unlock releases the lock on every node, whatever the clock says, and waits
@@ -125,7 +179,8 @@ func (k *Lock) Context(parent context.Context) (context.Context, context.CancelF
 // The error is nil as soon as a majority has removed the lock. It matches
 // [ErrLockLost] if so many nodes did not have it any more that it did not
 // stand on a majority; [ErrNoQuorum] if too few nodes answered: the lock ends
-// by itself then; ctx's error if that ended the wait. It is a [*LockError].
+// by itself then; ctx's error if that ended the wait, which the end of a lock, this one or
+// another, does not if ctx is its [Lock.Context]. It is a [*LockError].
 //
 // Unlock may be called again: it waits for a release that is under way, returns
 // the same result after nil and ErrLockLost, and tries again after ErrNoQuorum.
@@ -137,70 +192,28 @@ func (k *Lock) Unlock(ctx context.Context) error {
 	if k.zero() {
 		return nil
 	}
-	h := k.hold
-	t, start := h.locker.telemetry, time.Now()
-	ctx, span := t.startOn(ctx, spanUnlock, h.resources, 0)
-	res, err := h.unlock(ctx)
-	result := resultOf(err, resultReleased)
-	setVotes(span, res.Agreed, res.Refused, len(res.Failures))
-	finish(span, result, err, false)
-	t.record(ctx, t.unlockDuration, start, h.attrs, result, err, false)
+	l, h := k.locker, k.hold
+	t, start := l.telemetry, time.Now()
+	ctx, span := k.startUnlock(ctx)
+	res, err := round.Result{}, error(errPanicked)
+	defer func() {
+		result := resultOf(err, lease.ResultReleased)
+		setVotes(span, &res)
+		finish(span, result, err, false)
+		t.record(ctx, t.unlockDuration, start, h.Attrs, result, err, false)
+	}()
+	res, f := h.Unlock(ctx)
+	err = l.errorOf(f)
 	return err
 }
 
-func (h *hold) unlock(ctx context.Context) (round.Result, error) {
-	var wave *round.Wave
-	release := func() { wave = h.grant.Release(ctx, h.timeout(), round.Pop) }
-	first := h.end(ctx, ErrUnlocked, "", release) && h.unlocked()
-	tooLate := h.isTooLate()
-	if wave == nil {
-		release()
-	}
-	res := wave.Wait(h.outlive(ctx))
-	if first && res.Outcome == quorum.Lost {
-		h.held(ctx, resultLost)
-	} else if first {
-		h.held(ctx, resultReleased)
-	}
-	switch {
-	case res.Outcome == quorum.Released && tooLate:
-		return res, h.failed(OpUnlock, 1, res, nil, ErrLockLost)
-	case res.Outcome == quorum.Released:
-		return res, nil
-	case res.Outcome == quorum.Lost:
-		return res, h.failed(OpUnlock, 1, res, nil, ErrLockLost)
-	case res.Outcome == quorum.Unanswered:
-		return res, h.failed(OpUnlock, 1, res, nil, ErrNoQuorum)
-	default:
-		return res, h.failed(OpUnlock, 1, res, ended(ctx))
-	}
-}
-
-// unlocked reports whether the lock was valid when it was unlocked.
-func (h *hold) unlocked() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return errors.Is(h.over, ErrUnlocked)
-}
-
-// isTooLate reports whether the lock ran out, was removed then, and was first
-// unlocked when the keys would have run out as well: the nodes would have said
-// that it was not there any more.
-func (h *hold) isTooLate() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.cleared && !h.asked {
-		h.tooLate = h.now().Since(h.lease.start) >= h.lease.ttl
-	}
-	h.asked = true
-	return h.tooLate
-}
-
-// outlive returns ctx, or one that is never done if ctx has ended because the
-// lock did: fn of With, for one, may hand its ctx to Unlock.
-func (h *hold) outlive(ctx context.Context) context.Context {
-	if e, ok := errors.AsType[*LockError](context.Cause(ctx)); ok && e.hold == h {
-		return context.WithoutCancel(ctx)
-	}
-	return ctx
+// startUnlock begins the span of Unlock. If the program's ctx or its provider panics, the
+// lock is released all the same.
+func (k *Lock) startUnlock(ctx context.Context) (_ context.Context, span trace.Span) {
+	defer func() {
+		if span == nil {
+			k.hold.Release(context.WithoutCancel(ctx))
+		}
+	}()
+	return k.locker.telemetry.startOn(ctx, spanUnlock, k.hold.Resources, 0)
 }

@@ -8,20 +8,20 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/acquire"
+	"github.com/b0401464/redlock/internal/client"
 )
 
 // Defaults of the options.
 const (
-	DefaultDriftFactor = 0.01
-	DefaultRetryCount  = 10
-	DefaultRetryDelay  = 400 * time.Millisecond
+	defaultDriftFactor = 0.01
+	defaultRetryCount  = 10
+	defaultRetryDelay  = 400 * time.Millisecond
 )
 
 // Forever is the count of retries, in [WithRetry], that only the context ends,
 // and the limit of automatic extension, in [WithAutoExtend], that only Unlock
-// ends.
+// ends. As [LockError.RetryAfter] it says that somebody has to remove a key.
 const Forever = -1
 
 // An Option configures a [Locker]. It is an argument of [New]; a [LockOption]
@@ -31,7 +31,7 @@ type Option interface {
 }
 
 // A LockOption configures a [Locker], as an argument of [New], or one call of
-// [Locker.Lock], [Locker.TryLock], [Locker.With], [Locker.LockAll] or
+// [Locker.Lock], [Locker.TryLock], [Locker.With], [Locker.Do], [Locker.LockAll] or
 // [Locker.WithAll]. In a call it overrides what New was given.
 type LockOption interface {
 	Option
@@ -53,18 +53,10 @@ type config struct {
 
 // callConfig is what one call goes by.
 type callConfig struct {
-	retries     int // after the first attempt; Forever
-	delay       time.Duration
-	jitter      time.Duration
-	maxWait     time.Duration
-	nodeTimeout time.Duration // 0: by the ttl
-	keep        time.Duration // of fencing counters: 0 for no token, or Forever
-	limit       time.Duration // of automatic extension: 0 for none at all, or Forever
+	acquire.Config
 
-	jitterSet bool // if not, the jitter follows the delay
-
-	// Set while one list of options is applied.
-	retrySet, maxWaitSet bool
+	jitterSet   bool        // if not, the jitter follows the delay
+	onUnlockErr func(error) // nil to ignore it
 }
 
 type optionFunc func(*config) error
@@ -77,14 +69,12 @@ func (f lockOptionFunc) apply(c *config) error         { return f(&c.call) }
 func (f lockOptionFunc) applyCall(c *callConfig) error { return f(c) }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{
-		drift: DefaultDriftFactor,
-		call:  callConfig{retries: DefaultRetryCount, delay: DefaultRetryDelay},
-	}
+	c := config{drift: defaultDriftFactor}
+	c.call.Retries, c.call.Delay = defaultRetryCount, defaultRetryDelay
 	var errs []error
 	for i, o := range opts {
-		if round.IsNil(o) {
-			errs = append(errs, invalid("option %d is nil", i))
+		if client.IsNil(o) {
+			errs = append(errs, invalid("option %d is nil", i+1))
 			continue
 		}
 		errs = append(errs, o.apply(&c))
@@ -102,11 +92,10 @@ func (c *callConfig) with(opts []LockOption) (callConfig, error) {
 }
 
 func override(c callConfig, opts []LockOption) (callConfig, error) {
-	c.retrySet, c.maxWaitSet = false, false
 	var errs []error
 	for i, o := range opts {
-		if round.IsNil(o) {
-			errs = append(errs, invalid("option %d is nil", i))
+		if client.IsNil(o) {
+			errs = append(errs, invalid("option %d is nil", i+1))
 			continue
 		}
 		errs = append(errs, o.applyCall(&c))
@@ -117,27 +106,23 @@ func override(c callConfig, opts []LockOption) (callConfig, error) {
 
 // finish settles what depends on several options of one list.
 func (c *callConfig) finish() {
-	if c.maxWaitSet && !c.retrySet {
-		c.retries = Forever
-	}
 	if !c.jitterSet {
-		c.jitter = c.delay
+		c.Jitter = c.Delay
 	}
 }
 
-// timeout returns the node timeout for a lock of that ttl.
-func (c *callConfig) timeout(ttl time.Duration) time.Duration {
-	if c.nodeTimeout > 0 {
-		return c.nodeTimeout
-	}
-	return quorum.NodeTimeout(ttl)
-}
+// least is the shortest duration that is taken for one: what is shorter is a number whose
+// unit was forgotten.
+const (
+	least     = time.Millisecond
+	wantLeast = "at least 1ms (a bare number is nanoseconds: write 10*time.Second)"
+)
 
 // WithDriftFactor sets the share of the TTL that is set aside for clock drift:
 // a lock is valid for ttl − drift, where drift is ttl times f, rounded to
 // milliseconds, plus 2 ms for the resolution of Redis' expiry. The default is
-// [DefaultDriftFactor], the value that the Redlock algorithm's description and
-// its implementations use. [New] fails if f is not in [0, 1).
+// 0.01, the value that the Redlock algorithm's description and its implementations
+// use. [New] fails if f is not in [0, 1).
 func WithDriftFactor(f float64) Option {
 	return optionFunc(func(c *config) error {
 		if !(f >= 0 && f < 1) { // written so that NaN fails too
@@ -148,54 +133,56 @@ func WithDriftFactor(f float64) Option {
 	})
 }
 
-// WithRetry sets how often a call tries again after its first attempt, and how
-// long it pauses before each retry; see [WithJitter] for how the pause varies.
-// With count 0 there is one attempt, as of [Locker.TryLock], with [Forever] only the context, or
-// [WithMaxWait], ends the retries. The default is 10 retries and 400 ms.
+// WithRetry sets how long a call waits for its lock: count × delay, by default
+// 10 × 400 ms = 4 s. The last attempt begins then, at the latest. The time of the
+// attempts counts too, and so does the time in which the call waits for others.
+// With count 0 there is one attempt, as of [Locker.TryLock]; with [Forever] only the
+// context or [WithMaxWait] ends the wait.
 //
-// An attempt that ended in a tie with other contenders is made again after a
-// pause of a few round trips at first; that costs no retry, except with count 0.
-// [Lock.Extend] repeats a failed round by the same schedule.
+// A call that polls makes count retries, delay apart; see [WithJitter]. A delay of 0
+// counts as 1 ms. A tie with other contenders costs no retry, except with count 0.
+// [Lock.Extend] repeats a failed round count times, delay apart.
 //
-// It is an error if count is below −1 or delay is negative.
+// It is an error if count is below −1, or delay is neither 0 nor at least 1 ms.
 func WithRetry(count int, delay time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		switch {
 		case count < Forever:
 			return invalid("WithRetry(%d, %v): want a count of at least 0, or Forever", count, delay)
-		case delay < 0:
-			return invalid("WithRetry(%d, %v): want a delay of at least 0", count, delay)
+		case delay != 0 && delay < least:
+			return invalid("WithRetry(%d, %v): want a delay of 0, or of "+wantLeast, count, delay)
 		}
-		c.retries, c.delay, c.retrySet = count, delay, true
+		c.Retries, c.Delay = count, delay
 		return nil
 	})
 }
 
-// WithJitter spreads the pause before a retry: it is uniform in
-// [delay−d, delay+d), never below 0. The default is the retry delay itself.
-// It is an error if d is negative.
+// WithJitter spreads the pause before a retry: it is uniform in [delay−d, delay+d),
+// never below 0. The pauses add up to count × delay all the same; see [WithRetry].
+// The default is the retry delay itself. It is an error if d is neither 0 nor at least 1 ms.
 func WithJitter(d time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
-		if d < 0 {
-			return invalid("WithJitter(%v): want at least 0", d)
+		if d != 0 && d < least {
+			return invalid("WithJitter(%v): want 0, or "+wantLeast, d)
 		}
-		c.jitter, c.jitterSet = d, true
+		c.Jitter, c.jitterSet = d, true
 		return nil
 	})
 }
 
-// WithMaxWait makes a call give up when d has passed since it began, with the
-// error of its last finished attempt, which matches no context error. Unless a
-// [WithRetry] stands beside it in the same list of options, the number of
-// retries is then unlimited. In [Locker.With] it bounds the waiting for the lock,
-// never the function. By default there is no such bound. It is an error if d
-// is not positive.
+// WithMaxWait sets how long a call waits for its lock, in place of the count of
+// [WithRetry]: it gives up when d has passed since it began, in the middle of an
+// attempt if need be, or less than a round trip before, if no attempt would be
+// answered any more. Its error says what was seen last, and matches no context error.
+// Where count is 0 the call makes one attempt, within d. In [Locker.With] it bounds the
+// waiting, never the function. By default there is no such bound. It is an error if
+// d is under 1 ms.
 func WithMaxWait(d time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
-		if d <= 0 {
-			return invalid("WithMaxWait(%v): want a positive duration", d)
+		if d < least {
+			return invalid("WithMaxWait(%v): want "+wantLeast, d)
 		}
-		c.maxWait, c.maxWaitSet = d, true
+		c.MaxWait = d
 		return nil
 	})
 }
@@ -203,30 +190,64 @@ func WithMaxWait(d time.Duration) LockOption {
 // WithNodeTimeout sets how long a call waits for nodes that do not answer
 // while the votes of the others do not decide; a node that owes an answer for
 // longer is not waited for at all until it answers again. It should be at
-// least four round trips to the slowest node that ought to count. The default
-// is a tenth of the TTL, at least 50 ms and at most 1 s; it is never longer than
-// the validity left. It is an error if d is not positive.
+// least four round trips to the slowest node that ought to count, and eight (ten with
+// TLS) where a call may have to make its connection first. The default is a tenth of the
+// TTL, at least 50 ms and at most 1 s; it is never longer than the validity left. It is an
+// error if d is under 1 ms.
 func WithNodeTimeout(d time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
-		if d <= 0 {
-			return invalid("WithNodeTimeout(%v): want a positive duration", d)
+		if d < least {
+			return invalid("WithNodeTimeout(%v): want "+wantLeast, d)
 		}
-		c.nodeTimeout = d
+		c.NodeTimeout = d
 		return nil
 	})
 }
 
-// WithNodeErrorHandler sets a function that is told of every node that fails,
-// once for each command: of failures of a minority, which no call returns, and
-// of those that come after the call has returned. A node that refuses because
-// somebody else has the lock has not failed. The function is called
-// concurrently and must not block: node calls wait for it. ctx has the values
-// of the caller's context, or none where nobody calls, as in automatic extension,
-// and is never done. It is an error if handler is nil.
+// WithAutoExtend extends the lock in the background until it is unlocked, for at most
+// limit since it was granted; [Forever] sets no limit. It is off by default.
+//
+// The lock is extended each time that a third of its TTL has passed. If it cannot be
+// kept, [Lock.Context], and so the context of [Locker.With], ends with the validity at
+// the latest, with a cause that matches [ErrLockLost]. At the limit it ends with
+// [ErrHoldLimit]; the lock then stays for the rest of its TTL, so that the work can stop.
+//
+// New and calls fail if limit is neither Forever nor at least 1 ms, and calls if the TTL less
+// its drift is not more than a third of the TTL.
+//
+// More: docs/long-work.md.
+func WithAutoExtend(limit time.Duration) LockOption {
+	return lockOptionFunc(func(c *callConfig) error {
+		if limit < least && limit != Forever {
+			return invalid("WithAutoExtend(%v): want Forever, or "+wantLeast, limit)
+		}
+		c.Limit = limit
+		return nil
+	})
+}
+
+// WithoutAutoExtend switches off, for one call, a [WithAutoExtend] that [New]
+// was given.
+func WithoutAutoExtend() LockOption {
+	return lockOptionFunc(func(c *callConfig) error {
+		c.Limit = 0
+		return nil
+	})
+}
+
+// WithNodeErrorHandler sets a function that is told of every command that failed on
+// a node or was not answered in time, once for each: when a call stops waiting for the
+// node, or does not wait for it because it is silent; if no call is there, when the
+// client returns, unless its answer is only late. That includes failures of a minority,
+// which no call returns. A refusal because somebody else has the lock is no failure.
+//
+// The function is called concurrently and must not block: node calls wait for it. ctx
+// has the values of the caller's context, or none where nobody calls, as in automatic
+// extension, and is never done. It is an error if handler is nil.
 func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Option {
 	return optionFunc(func(c *config) error {
 		if handler == nil {
-			return invalid("WithNodeErrorHandler(nil)")
+			return invalid("WithNodeErrorHandler(nil): want a function")
 		}
 		c.onError = handler
 		return nil
@@ -244,31 +265,16 @@ func WithoutWaitingLine() Option {
 	})
 }
 
-// WithAutoPipeline has the commands that many callers have for a node at the same
-// moment sent in one batch, which is a Pipeline of go-redis. By default each command
-// takes a connection of its own, and goes at once.
+// WithAutoPipeline sends the commands that many callers have for a node at the same moment
+// in one batch, a Pipeline of go-redis. By default each command takes a connection of its
+// own. It pays with dozens of concurrent callers. No command waits for a batch to fill.
 //
-// It pays with dozens of concurrent callers. Nobody waits for a batch to fill: a command
-// goes at once, alone if it is, unless two batches, of 128 commands at most, are under
-// way to the node; then it goes with the next. What is slow is slow for all in its batch;
-// calls deal with that as with every slow node, within the node timeout. While a batch
-// takes four times as long as they usually do, 50 ms at least and half the node timeout
-// at most, because its connection hangs or the node does, further commands take
-// connections of their own.
+// It works for each [redis.Client] and [redis.ClusterClient]; clients of other types are
+// used as without it. Hooks of the client see batches, which have no context of a call;
+// those of a ClusterClient if they are added before its first batch.
+// go-redis repeats none of the commands, whatever its options say.
 //
-// go-redis repeats none of these commands, whatever its options say: one that has failed
-// is sent once more, by itself, or with the next batch if a connection was lost. Those of
-// Lock and Extend that found no connection are not. For two seconds after a connection was
-// lost or missing, batches go one at a time, of 256 commands at most, and one that takes
-// half the node timeout is overtaken by the next.
-//
-// That is for each [redis.Client], one of a Sentinel-managed group included, and each
-// [redis.ClusterClient]: there, a sixteenth of the slots has batches of its own, so that
-// a server which hangs holds up none of the others but for those whose slots are next
-// to its own. Commands go through clients of all other types, among them Rings, pipeliners,
-// and what embeds a client, as they do without the option. Hooks of the client see
-// batches, without the context of a call, where several commands go together. There is
-// nothing to close.
+// More: docs/pipelines.md.
 func WithAutoPipeline() Option {
 	return optionFunc(func(c *config) error {
 		c.pipeline = true
@@ -280,7 +286,7 @@ func WithAutoPipeline() Option {
 // global provider of OpenTelemetry.
 func WithTracerProvider(tp trace.TracerProvider) Option {
 	return optionFunc(func(c *config) error {
-		if !round.IsNil(tp) {
+		if !client.IsNil(tp) {
 			c.tracers = tp
 		}
 		return nil
@@ -291,7 +297,7 @@ func WithTracerProvider(tp trace.TracerProvider) Option {
 // global provider of OpenTelemetry.
 func WithMeterProvider(mp metric.MeterProvider) Option {
 	return optionFunc(func(c *config) error {
-		if !round.IsNil(mp) {
+		if !client.IsNil(mp) {
 			c.meters = mp
 		}
 		return nil
@@ -308,28 +314,9 @@ func WithMeterProvider(mp metric.MeterProvider) Option {
 func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
 	return optionFunc(func(c *config) error {
 		if f == nil {
-			return invalid("WithMetricAttributes(nil)")
+			return invalid("WithMetricAttributes(nil): want a function")
 		}
 		c.attributes = f
 		return nil
 	})
-}
-
-// checkTTL cuts ttl to whole milliseconds and returns its drift. It fails if
-// nothing of the ttl would be left after that, or no time to extend it.
-func checkTTL(ttl time.Duration, c *config, call *callConfig) (ms, drift time.Duration, err error) {
-	if ttl < time.Millisecond {
-		return 0, 0, invalid("ttl %v: want at least 1ms (a bare number is nanoseconds: write 10*time.Second)", ttl)
-	}
-	ms = ttl.Truncate(time.Millisecond)
-	drift = quorum.Drift(ms, c.drift)
-	switch {
-	case ms <= drift:
-		return 0, 0, invalid("ttl %v: want more than its drift of %v", ttl, drift)
-	case call.limit != 0 && ms-drift <= dueAfter(ms):
-		return 0, 0, invalid("ttl %v: its drift of %v leaves no time to extend it automatically", ttl, drift)
-	case call.keep != 0 && call.keep != Forever && call.keep/2 < ms:
-		return 0, 0, invalid("ttl %v: WithFencing(%v) keeps the counter for less than twice that", ttl, call.keep)
-	}
-	return ms, drift, nil
 }

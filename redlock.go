@@ -14,7 +14,7 @@
 //
 // Most programs only need [New] and [Locker.With]:
 //
-//	locker, err := redlock.New([]*redis.Client{client})
+//	locker, err := redlock.New([]*redis.Client{client}) // one for the whole process
 //	…
 //	err = locker.With(ctx, "invoice:42", 10*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
 //		return charge(ctx) // ctx ends the moment the lock can no longer be trusted
@@ -26,26 +26,27 @@ package redlock
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/b0401464/redlock/internal/alarm"
-	"github.com/b0401464/redlock/internal/clock"
-	"github.com/b0401464/redlock/internal/line"
+	"github.com/b0401464/redlock/internal/acquire"
+	"github.com/b0401464/redlock/internal/client"
+	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/lease"
+	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/seam"
 )
 
 // A Client runs commands on one independent Redis deployment: a standalone
 // server, a Sentinel-managed group or a Cluster. Every go-redis client is one;
-// so is anything that processes commands as they do. The arguments of a command
-// are shared by all nodes: neither Process nor a hook may change them in place. A
-// panic of Process is an error of the node, as it is not on the caller's goroutine.
+// so is anything that processes commands as they do. Each command has arguments of its
+// own, which a hook may change in place, as one does that puts a prefix before keys. It
+// must do so in all processes; a waiting Locker is not told of a release then, and polls.
+// A hook must not send a command a second time; the library and go-redis do where it is safe.
+// A panic of Process is an error of the node, as it is not on the caller's goroutine.
 type Client interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
@@ -55,26 +56,12 @@ type Client interface {
 type Locker struct {
 	_ noCopy
 
-	fleet     *round.Fleet
-	lines     line.Table  // of callers in this process
-	memory    line.Memory // of resources that were contended
-	ears      *round.Ears // nil without lines of Lockers
+	locks     *lease.Locks // nil if it was not made by New
+	calls     acquire.Calls
 	addrs     []string
 	shards    []shards // of what is made of several servers
 	config    config
-	clock     clock.Clock
 	telemetry *telemetry
-	alarms    alarm.Clock
-	admission admission
-
-	closing chan struct{} // closed by the first Shutdown
-	halted  atomic.Bool   // Shutdown was given up: no lock is extended automatically
-
-	mu     sync.Mutex
-	closed bool
-	busy   int           // calls that may still take a lock, and locks held
-	held   int           // of them, locks held
-	idle   chan struct{} // closed when busy falls to 0, if somebody waits for that
 }
 
 // noCopy makes go vet complain about a copy.
@@ -83,40 +70,53 @@ type noCopy struct{}
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// New returns a Locker that grants locks on a majority of the nodes behind
-// clients, one client per node. It sends nothing. Use 1, 3 or 5 nodes that fail
-// independently; an even number works and tolerates no more failures than the
-// odd one below it. The clients stay the caller's: no method of Locker closes
-// them.
+// New returns a Locker, of which a program makes one and shares it: its callers wait for
+// each other without asking the nodes, and each Locker has connections of its own while it
+// waits. Call [Locker.Shutdown] before the program ends.
+//
+// It grants locks on a majority of the nodes behind clients, one client per node. New sends
+// nothing. Use 1, 3 or 5 nodes that fail independently; an even number works and tolerates
+// no more failures than the odd one below it. The clients stay the caller's: no method of
+// Locker closes them.
 //
 // The error matches [ErrInvalidArgument] if there are no clients, if one is nil
 // or only queues commands (a redis.Pipeliner), if two are the same or have
 // options that name the same address and database (that node would vote twice),
-// or if an option is out of range.
+// or if an option is out of range. A server that has another name, as localhost beside
+// 127.0.0.1, is found out when a lock is taken: it has one vote, and the others fail.
+// Another database of the same server is not noticed.
 func New[C Client](clients []C, opts ...Option) (*Locker, error) {
-	nodes := make([]round.Client, len(clients))
+	nodes := make([]client.Client, len(clients))
 	for i, c := range clients {
-		if round.IsNil(c) {
-			return nil, invalid("client %d is nil", i)
+		if client.IsNil(c) {
+			return nil, invalid("client %d is nil", i+1)
 		}
 		nodes[i] = c
 	}
 	return newLocker(nodes, opts)
 }
 
-func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
-	if len(nodes) == 0 {
+// NewSingle is [New] for one node: a standalone server, a Sentinel-managed group or a
+// Cluster. It makes the same checks. There is no majority then: while the node is down
+// nobody can lock, and a node that loses its data loses its locks. Where that must do no
+// harm, use [WithFencing].
+func NewSingle(client Client, opts ...Option) (*Locker, error) {
+	return New([]Client{client}, opts...)
+}
+
+func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
+	if len(clients) == 0 {
 		return nil, invalid("no clients")
 	}
-	endpoints, err := endpointsOf(nodes)
+	endpoints, err := endpointsOf(clients)
 	if err != nil {
 		return nil, err
 	}
-	l := &Locker{closing: make(chan struct{})}
+	l := &Locker{}
 	for _, e := range endpoints {
-		l.addrs = append(l.addrs, round.Addr(e))
+		l.addrs = append(l.addrs, client.Addr(e))
 	}
-	l.shards = shardsOf(nodes)
+	l.shards = shardsOf(clients)
 	if l.config, err = newConfig(opts); err != nil {
 		return nil, err
 	}
@@ -124,13 +124,20 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redlock: metrics: %w", err)
 	}
-	l.fleet = round.NewFleet(nodes, round.Hooks{Failed: l.nodeFailed, Late: l.telemetry.nodeLate, Next: l.memory.Others})
+	l.telemetry.errorOf = l.errorOf
+	memory := &l.calls.Memory
+	nodes := round.NewNodes(clients, round.Hooks{Failed: l.nodeFailed, Late: l.telemetry.nodeLate, Next: memory.Others, Stray: memory.Stray})
+	l.locks = lease.NewLocks(nodes, l.telemetry, lease.Errors{
+		Of:    func(f *fault.Fault) error { return l.lockError(f) },
+		EndIn: endIn,
+	})
+	l.calls.Locks, l.calls.Telemetry = l.locks, l.telemetry
 	if !l.config.noLine {
-		l.fleet.EnableLines(newValue()[:16], nodeNames(endpoints))
-		l.ears = l.fleet.NewEars(l.called)
+		nodes.EnableLines(lease.NewValue()[:16], nodeNames(endpoints))
+		l.calls.Listeners = nodes.NewListeners(l.called)
 	}
 	if l.config.pipeline {
-		l.fleet.EnablePipes()
+		nodes.EnableBatches()
 	}
 	return l, nil
 }
@@ -138,60 +145,13 @@ func newLocker(nodes []round.Client, opts []Option) (*Locker, error) {
 // called is told by a node that it is this Locker's turn. If nobody here wants the
 // resource any more, the next one is to have it.
 func (l *Locker) called(node int, resource string) {
-	if !l.lines.Call(resource) && l.fleet.Gate(resource) == node {
-		l.fleet.LeaveLine(context.Background(), resource, newValue(), node, time.Second)
+	if nodes := l.locks.Nodes; !l.calls.Queues.Call(resource) && nodes.Gate(resource) == node {
+		nodes.LeaveLine(context.Background(), resource, lease.NewValue(), node, time.Second)
 	}
-}
-
-// nodeNames returns what every process that uses the nodes calls them, in
-// whatever order it lists them: the databases that the clients' options name, or
-// the position of a client that does not tell.
-func nodeNames(endpoints [][]round.Endpoint) []string {
-	names := make([]string, len(endpoints))
-	for i, e := range endpoints {
-		if len(e) > 0 {
-			names[i] = fmt.Sprint(e)
-		} else {
-			names[i] = fmt.Sprint("node ", i)
-		}
-	}
-	return names
-}
-
-// endpointsOf returns the endpoints of each node, or why the nodes cannot be used
-// together.
-func endpointsOf(nodes []round.Client) ([][]round.Endpoint, error) {
-	all := make([][]round.Endpoint, len(nodes))
-	for i, c := range nodes {
-		if _, queues := c.(redis.Pipeliner); queues {
-			return nil, invalid("client %d is a pipeline: it only queues commands", i)
-		}
-		var err error
-		if all[i], err = round.Endpoints(c); err != nil {
-			return nil, invalid("client %d cannot be used: %v", i, err)
-		}
-		for j, other := range nodes[:i] {
-			if round.Same(c, other) || round.Overlap(all[i], all[j]) {
-				return nil, invalid("clients %d and %d are the same node (%s): it would vote twice", j, i, round.Addr(all[i]))
-			}
-		}
-	}
-	return all, nil
-}
-
-// singleAddrs returns the address of each node that has a single one.
-func singleAddrs(endpoints [][]round.Endpoint) []string {
-	addrs := make([]string, len(endpoints))
-	for i, e := range endpoints {
-		if len(e) == 1 {
-			addrs[i] = e[0].Addr
-		}
-	}
-	return addrs
 }
 
 // nodeFailed counts and passes on the failure of a node.
-func (l *Locker) nodeFailed(ctx context.Context, f round.Failure) {
+func (l *Locker) nodeFailed(ctx context.Context, f node.Failure) {
 	err := l.nodeError(f)
 	l.telemetry.nodeFailed(ctx, err)
 	if handler := l.config.onError; handler != nil {
@@ -199,21 +159,24 @@ func (l *Locker) nodeFailed(ctx context.Context, f round.Failure) {
 	}
 }
 
-// Lock locks resource for ttl, retrying until it succeeds, ctx is done or the
-// retry policy gives up; see [WithRetry] and [WithMaxWait]. The key on the
-// nodes is resource as it is. ttl is cut to whole milliseconds and counts from
-// the beginning of the successful attempt; [Lock.Until] tells until when the
-// lock is valid.
+// Lock locks resource for ttl. It waits for the lock for 4 s at most by default: for
+// the count times the delay of [WithRetry], or for [WithMaxWait], however it waits, or
+// until ctx ends, whichever comes first; a ctx that lasts longer does not lengthen it.
+// Only an attempt that has begun before that may take longer: where nodes do not answer,
+// 1.5 node timeouts at most, and 2.5 with a token.
 //
-// ctx bounds the waiting only; the returned Lock does not depend on it. When
-// ctx is cancelled, Lock returns at once and what was granted is released in
+// The key on the nodes is resource as it is. ttl is cut to whole milliseconds and
+// counts from the beginning of the successful attempt; [Lock.Until] tells until when
+// the lock is valid. ctx bounds the waiting only; the returned Lock does not depend on
+// it. When ctx is cancelled, Lock returns at once and what was granted is released in
 // the background.
 //
-// The error matches [ErrNotAcquired] and one of [ErrContended] and
-// [ErrNoQuorum], and ctx's error too if ctx ended the wait; it is a
-// [*LockError]. It matches only [ErrInvalidArgument] for an empty resource, a
-// ttl under 1 ms or not above its drift, or a bad option, and only
-// [ErrShutdown] after [Locker.Shutdown].
+// The error matches exactly one of [ErrContended], [ErrNoQuorum], ctx's error,
+// [ErrShutdown] after [Locker.Shutdown], and [ErrInvalidArgument] for an empty
+// resource, a ttl under 1 ms or not above its drift, or a bad option; but ctx's error
+// and one of the first two if ctx ended the wait and it is known how things stood.
+// That is what was seen last of the nodes, by this call or by another one of the
+// Locker that waits for the resource. Except for a bad argument it is a [*LockError].
 func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
 	r, err := l.newRequest(ctx, resource, ttl, opts)
 	if err != nil {
@@ -229,8 +192,9 @@ func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, o
 // of them has it. [Lock.Extend] goes by the retry options all the same.
 //
 // While a lock of the same Locker has the resource, TryLock asks nobody: it returns at
-// once, with no attempt in the error, even if somebody has removed the keys by hand. So
-// does every call that would make one attempt only; see [WithRetry].
+// once, with no attempt in the error. So does every call that would make one attempt only;
+// see [WithRetry]. Every 10 s such a call has the nodes asked whether they still have that
+// lock, which is lost if somebody has removed the keys by hand.
 //
 // There is no way to ask whether a resource is locked that would not be
 // outdated when the answer arrives.
@@ -239,38 +203,22 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 	if err != nil {
 		return nil, err
 	}
-	r.once = true
+	r.Once = true
 	return r.run(ctx)
 }
 
-// LockAll is like [Locker.Lock] for several resources at once: it locks all of them
-// or none, on every node in one step. It excludes every other lock on any of
-// them; in which order they are listed makes no difference, and no two calls can
-// wait for each other. The lock is extended and released as one, with one fencing
-// token, and lost as a whole: a node counts only if it has all of the keys.
+// LockAll is like [Locker.Lock] for several resources: it locks all of them or none, on
+// each node in one step. It is one lock, which is extended, released and lost as a whole.
+// It excludes every lock on any of the resources; their order makes no difference.
 //
-// [Lock.Resources] tells them sorted and without duplicates; resources is neither
-// kept nor changed. One resource is locked as Lock does it.
+// LockAll does not queue: it polls as [WithRetry] and [WithMaxWait] say, so a busy
+// resource may starve it.
 //
-// A call for several has no place in the line of a resource. While its own Locker holds
-// one of them it asks nobody, and when that ends at once, though only once until it
-// is to ask anyway; calls of one Locker that have a resource in common ask one after
-// the other, and one whose retries run out before its turn fails with [ErrContended].
-// Where another process has one, it asks again as the retry options say. What has just
-// been reserved for the first one in a line it leaves to that one, once it knows that
-// somebody waits, but not more than three times in a row. Where a resource
-// is always wanted, its turn is a matter of luck, and many retries or [WithMaxWait]
-// give it time. With WithRetry(0, 0) it makes one attempt, or none while its own Locker
-// holds one of them.
+// On a Cluster all resources must lie in one slot; behind a Ring they must share a hash
+// tag. The errors are those of Lock. They match [ErrInvalidArgument] also for an empty
+// list or name, and for resources that do not lie together.
 //
-// Where a client is a Cluster, all resources have to lie in one slot; where it is a
-// Ring, they have to share a hash tag: a part of the name in braces that alone decides
-// where a key lies, as in {order:42}:items and {order:42}:payment. Of a client whose
-// type hides what it is, the caller has to know.
-//
-// The errors are those of Lock, and they match [ErrInvalidArgument] for an empty
-// list too, for an empty name in it, for resources that do not lie together, and for
-// one that is a key which the library keeps beside another one.
+// More: docs/several.md.
 func (l *Locker) LockAll(ctx context.Context, resources []string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
 	r, err := l.newRequestAll(ctx, resources, ttl, opts)
 	if err != nil {
@@ -279,23 +227,80 @@ func (l *Locker) LockAll(ctx context.Context, resources []string, ttl time.Durat
 	return r.run(ctx)
 }
 
-// newValue returns the random value of an attempt.
-func newValue() string {
-	var random [16]byte
-	var text [2 * len(random)]byte
-	_, _ = rand.Read(random[:]) // never fails
-	hex.Encode(text[:], random[:])
-	return string(text[:])
-}
-
-func (l *Locker) nodeError(f round.Failure) *NodeError {
-	return &NodeError{Node: f.Node, Addr: l.addrs[f.Node], Op: f.Op.String(), Err: f.Err}
-}
-
-func (l *Locker) nodeErrors(failures []round.Failure) []*NodeError {
-	var all []*NodeError
-	for _, f := range failures {
-		all = append(all, l.nodeError(f))
+// Shutdown makes new calls fail with [ErrShutdown], and callers that are still
+// waiting for a lock too, at once. Held locks stay usable, and are extended if
+// [WithAutoExtend] says so. Shutdown returns nil once all of them are unlocked or
+// over and no node call is under way, or the context's error, with what is
+// left, if ctx ends first: then automatic extension stops, and what is still
+// held runs out within its TTL; nothing is released under a holder. It may be
+// called again. The clients stay open.
+//
+// A lock that was not unlocked counts as held until it runs out. A node that
+// cannot be reached keeps its calls under way until the client gives them up,
+// with go-redis' default options after many seconds. A call that hangs on a node which
+// answers others is waited for some seconds, and then left alone. A release that a node has not
+// carried out yet is tried twice more at most, within some seconds, and then left to the TTL.
+// Shutdown must not be called from a node error handler, which it waits for.
+func (l *Locker) Shutdown(ctx context.Context) error {
+	if l == nil || l.locks == nil {
+		return invalid("Locker was not made by New")
 	}
-	return all
+	if ctx == nil {
+		return invalid("nil context")
+	}
+	l.locks.Count.Close()
+	nodes, listeners := l.locks.Nodes, l.calls.Listeners
+	for !l.finished() {
+		select {
+		case <-l.locks.Count.Idle():
+		case <-ctx.Done():
+			return l.unfinished(ctx)
+		}
+		if listeners != nil {
+			select {
+			case <-listeners.Close():
+			case <-ctx.Done():
+				return l.unfinished(ctx)
+			}
+		}
+		nodes.LetGo()
+		select {
+		case <-nodes.Idle():
+		case <-ctx.Done():
+			return l.unfinished(ctx)
+		}
+	}
+	return nil
+}
+
+func (l *Locker) finished() bool {
+	held, calls := l.locks.Count.Left()
+	nodes, listeners := l.locks.Nodes, l.calls.Listeners
+	return held+calls == 0 && nodes.Open() == 0 && !nodes.Owes() && (listeners == nil || !listeners.Open())
+}
+
+func (l *Locker) unfinished(ctx context.Context) error {
+	l.locks.Halted.Store(true)
+	cause := l.locks.CauseOf(ctx) // asks the program
+	held, calls := l.locks.Count.Left()
+	return fmt.Errorf("redlock: shutdown: %s held, %s waiting, %s under way: %w",
+		many(held, "lock"), many(calls, "call"), many(l.locks.Nodes.Open(), "node call"), cause)
+}
+
+// many returns how many there are of what.
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Tests outside of this package see it through the seam.
+func init() {
+	seam.Version = version
+	seam.SetWallJump = func(l any, jump func() time.Duration) { l.(*Locker).locks.Clock.Jump = jump }
+	seam.SetStood = func(l any, stood func() time.Duration) { l.(*Locker).locks.Clock.Stood = stood }
+	seam.OpenCalls = func(l any) int { return l.(*Locker).locks.Nodes.Open() }
+	seam.Queues = func(l any) int { return l.(*Locker).calls.Queues.Len() }
+	seam.Rests = func(k any) bool { return k.(*Lock).hold.Rests() }
 }

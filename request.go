@@ -3,48 +3,26 @@ package redlock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
+	"github.com/redis/go-redis/v9"
 
-	"github.com/b0401464/redlock/internal/clock"
+	"github.com/b0401464/redlock/internal/acquire"
+	"github.com/b0401464/redlock/internal/client"
+	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/script"
 )
 
-// outcomes are the values of redlock.outcome.
-var outcomes = map[quorum.Outcome]string{
-	quorum.Undecided:   "given_up",
-	quorum.Acquired:    "acquired",
-	quorum.Unavailable: "unavailable",
-	quorum.Held:        "held",
-	quorum.Split:       "split",
-}
-
-// maxSplits is how many ties in a row are tried again after a pause of a few
-// round trips; the next one counts as a refusal.
-const maxSplits = 6
-
-// A request is one call of Lock: its attempts and the pauses between them.
+// A request is one call of Lock or of its kin.
 type request struct {
-	locker   *Locker
-	resource string // the first one of several; hold has all
-	ttl      time.Duration
-	drift    time.Duration
-	call     callConfig
-	once     bool // TryLock: one attempt, whatever call says
-	began    time.Time
+	acquire.Request
 
-	hold     *hold // what is to become the lock; it has the place in line
-	attrs    []attribute.KeyValue
-	span     trace.SpanContext
-	attempts int // begun
-	retries  int // begun attempts that cost a retry
-	splits   int // ties in a row
-	wait     wait
-	last     round.Result // of the last finished attempt; Undecided if there was none
+	locker      *Locker
+	onUnlockErr func(error) // of the options
 }
 
 func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Duration, opts []LockOption) (request, error) {
@@ -54,14 +32,34 @@ func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Durat
 	if resource == "" {
 		return request{}, invalid("empty resource")
 	}
-	h := &hold{locker: l, one: [1]string{resource}}
-	h.resources = h.one[:]
-	return l.requestFor(h, ttl, opts)
+	return l.requestFor(lease.NewHold(l.locks, resource), ttl, opts)
+}
+
+func (l *Locker) newRequestAll(ctx context.Context, resources []string, ttl time.Duration, opts []LockOption) (request, error) {
+	if err := l.canLock(ctx); err != nil {
+		return request{}, err
+	}
+	all, err := setOf(resources)
+	if err != nil {
+		return request{}, err
+	}
+	if len(all) == 1 {
+		return l.newRequest(ctx, all[0], ttl, opts)
+	}
+	if a, b, found := script.Clash(all); found {
+		return request{}, invalid("resource %s is a key that belongs to resource %s", fault.Quote(b), fault.Quote(a))
+	}
+	for _, s := range l.shards {
+		if err := s.check(all); err != nil {
+			return request{}, err
+		}
+	}
+	return l.requestFor(lease.NewHoldOfAll(l.locks, all), ttl, opts)
 }
 
 func (l *Locker) canLock(ctx context.Context) error {
 	switch {
-	case l == nil || l.fleet == nil:
+	case l == nil || l.locks == nil:
 		return invalid("Locker was not made by New")
 	case ctx == nil:
 		return invalid("nil context")
@@ -70,215 +68,166 @@ func (l *Locker) canLock(ctx context.Context) error {
 }
 
 // requestFor returns the call that is to make h a lock on its resources.
-func (l *Locker) requestFor(h *hold, ttl time.Duration, opts []LockOption) (request, error) {
+func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption) (request, error) {
 	call, err := l.config.call.with(opts)
 	if err != nil {
 		return request{}, err
 	}
-	ttl, drift, err := checkTTL(ttl, &l.config, &call)
+	ttl, drift, err := checkTTL(ttl, l.config.drift, &call.Config.Config)
 	if err != nil {
 		return request{}, err
 	}
-	for _, resource := range h.resources {
-		if call.keep != 0 && !round.CanFence(resource) {
+	for _, resource := range h.Resources {
+		if call.Keep != 0 && !script.Tags(resource) {
 			return request{}, invalid("resource %s cannot have a fencing token: with a } and no hash tag, no counter can lie in its slot of a Cluster",
-				quote(resource))
+				fault.Quote(resource))
 		}
 	}
-	return request{locker: l, resource: h.resources[0], ttl: ttl, drift: drift, call: call, began: time.Now(), hold: h}, nil
+	return request{acquire.NewRequest(&l.calls, h, ttl, drift, &call.Config), l, call.onUnlockErr}, nil
 }
 
-// run makes attempts until one succeeds or the request is over.
-func (r *request) run(ctx context.Context) (*Lock, error) {
-	t := r.locker.telemetry
-	r.attrs = t.resourceAttributes(r.resource)
-	ctx, span := t.startOn(ctx, spanLock, r.hold.resources, r.ttl)
-	r.span = span.SpanContext()
-	k, err := r.lock(ctx)
-	t.endLock(ctx, span, r, err)
-	return k, err
-}
-
-func (r *request) lock(ctx context.Context) (*Lock, error) {
-	l := r.locker
-	if !l.enter() {
-		return nil, r.fail(ErrShutdown, nil)
-	}
-	h, err := r.acquire(ctx)
-	if h != nil && l.keep() {
-		defer r.leaveLines(ctx)
-		h.occupy()
-		l.telemetry.add(ctx, l.telemetry.active, 1, r.attrs)
-		h.begin() //nolint:contextcheck // the lock does not depend on ctx
-		return newLock(h), nil
-	}
-	if h != nil {
-		h.grant.Release(ctx, r.call.timeout(r.ttl), round.Pop)
-		err = r.fail(ErrShutdown, nil)
-	}
-	r.leaveLines(ctx)
-	l.leave() // Shutdown may return from here on
-	return nil, err
-}
-
-func (r *request) acquire(ctx context.Context) (*hold, error) {
-	l := r.locker
-	if ctx.Err() == nil && r.single() {
-		if err := r.refusedHere(); err != nil {
-			return nil, err
+// run returns the lock or why there is none. The program's ctx and providers may panic, or
+// call runtime.Goexit: then nothing is left, wherever that was.
+func (r *request) run(ctx context.Context) (k *Lock, err error) {
+	t, h := r.locker.telemetry, r.Hold
+	h.Attrs = t.resourceAttributes(h.Resources[0])
+	ctx, span := t.startOn(ctx, spanLock, h.Resources, r.TTL)
+	h.Origin = span.SpanContext()
+	returns := false
+	defer func() {
+		if !returns {
+			r.Abandon(ctx)
 		}
+	}()
+	err = errPanicked
+	defer func() {
+		t.endLock(ctx, span, r, err)
+		returns = !errors.Is(err, errPanicked)
+	}()
+	if f := r.Run(ctx); f != nil {
+		return nil, r.locker.lockError(f)
 	}
-	r.watch()
-	if ctx.Err() == nil && r.queues() && !l.lines.Join(&r.hold.place, r.resource, r.call.delay) {
-		if err := r.stand(ctx, r.hold.place.MayGo); err != nil {
-			return nil, err
-		}
-	}
-	for {
-		if ctx.Err() != nil {
-			return nil, r.interrupted(ctx)
-		}
-		if r.several() && !r.hold.group.Ask() {
-			if err := r.stand(ctx, r.hold.group.Ask); err != nil {
-				return nil, err
-			}
-		}
-		h, again := r.attempt(ctx)
-		if h == nil {
-			r.hold.tried()
-		}
-		switch {
-		case h != nil:
-			return h, nil
-		case ctx.Err() != nil:
-			return nil, r.interrupted(ctx)
-		case l.stopped():
-			return nil, r.fail(ErrShutdown, nil)
-		case !again:
-			return nil, r.fail(ErrNotAcquired, nil, r.kinds()...)
-		}
-		r.countWaiting(ctx)
-		if err := r.rest(ctx); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// attempt tries once. It returns what it got, or whether there is to be another
-// attempt.
-func (r *request) attempt(ctx context.Context) (h *hold, again bool) {
-	l := r.locker
-	timeout := r.call.timeout(r.ttl)
-	ticket := r.ticket(ctx)
-	if ctx.Err() != nil {
-		return nil, false // nothing is sent
-	}
-	r.attempts++
-	summary := attemptSummary{number: r.attempts}
-	ctx, span := l.telemetry.startAttempt(ctx)
-	defer func() { l.telemetry.endAttempt(ctx, span, r.attrs, summary) }()
-	left, validity := r.left(), quorum.Validity(r.ttl, 0, r.drift)
-	start := l.clock.Now()
-	grant, res := l.fleet.Acquire(ctx, r.hold.resources, newValue(), r.ttl, ticket, r.fencing(start), round.Limits{
-		Timeout: timeout,
-		Wait:    min(validity, left),
-		Stop:    l.closing,
-	})
-	elapsed := l.clock.Now().Since(start)
-	validity = quorum.Validity(r.ttl, elapsed, r.drift)
-	summary.agreed, summary.refused, summary.failed = res.Agreed, res.Refused, len(res.Failures)
-	summary.outcome = outcomes[res.Outcome]
-	if res.Outcome == quorum.Acquired && res.Gate.Reserved {
-		res.Outcome = quorum.Held // it is somebody else's turn, and given back
-		res.Agreed = min(res.Agreed, l.fleet.Quorum()-1)
-		summary.outcome, summary.agreed = outcomes[res.Outcome], res.Agreed
-	}
-	r.learn(ticket, res)
-	if res.Outcome == quorum.Acquired && validity > 0 && ctx.Err() == nil {
-		summary.validity = validity
-		return r.granted(grant, start, elapsed), false
-	}
-	givenUp := res.Outcome == quorum.Undecided || ctx.Err() != nil // by ctx or Shutdown
-	grant.Release(ctx, timeout, r.undoing(givenUp, res.Gate))
-	switch {
-	case givenUp:
-		return nil, false
-	case res.Outcome == quorum.Acquired:
-		res.Outcome = quorum.Unavailable // the majority came too late
-		summary.outcome = outcomes[res.Outcome]
-	}
-	// An attempt that WithMaxWait has cut off tells less than a whole one.
-	if cut := res.TimedOut && left < timeout; !cut || r.last.Outcome == quorum.Undecided {
-		r.last = res
-	}
-	return nil, !r.exhausted() && r.next(elapsed, res)
-}
-
-// undoing returns what the release of a failed attempt does with the line. One
-// that is in it, or was until the gate granted, comes back, or leaves it and lets
-// the next one go.
-func (r *request) undoing(givenUp bool, gate round.Answer) round.Mode {
-	switch {
-	case !r.wait.joined:
-		return round.Pop
-	case givenUp && gate.Granted && r.hold.place.Resign():
-		return round.Leave
-	}
-	return round.Keep
-}
-
-// interrupted returns the error of a call that ctx has ended.
-func (r *request) interrupted(ctx context.Context) error {
-	if r.last.Outcome == quorum.Undecided {
-		return r.fail(ErrNotAcquired, ended(ctx))
-	}
-	return r.fail(ErrNotAcquired, ended(ctx), r.kinds()...)
+	return newLock(r.locker, h), nil
 }
 
 // expected reports whether err is a refusal that a caller with one attempt
 // reckons with.
 func (r *request) expected(err error) bool {
 	e, ok := errors.AsType[*LockError](err)
-	return ok && r.single() && e.cause == nil && e.Is(ErrContended)
+	return ok && r.Single() && e.cause == nil && e.Is(ErrContended)
 }
 
-// kinds returns what the last finished attempt failed of.
-func (r *request) kinds() []error {
-	if r.last.Outcome != quorum.Unavailable {
-		return []error{ErrContended}
+// checkTTL cuts ttl to whole milliseconds and returns its drift. It fails if
+// nothing of the ttl would be left after that, or no time to extend it.
+func checkTTL(ttl time.Duration, driftFactor float64, c *lease.Config) (ms, drift time.Duration, err error) {
+	if ttl < least {
+		return 0, 0, invalid("ttl %v: want "+wantLeast, ttl)
 	}
-	if r.exhausted() {
-		return []error{ErrTokenLimit, ErrNoQuorum}
+	ms = ttl.Truncate(time.Millisecond)
+	drift = quorum.Drift(ms, driftFactor)
+	switch {
+	case ms <= drift:
+		return 0, 0, invalid("ttl %v: want more than its drift of %v", ttl, drift)
+	case c.Limit != 0 && ms-drift <= lease.DueAfter(ms):
+		return 0, 0, invalid("ttl %v: its drift of %v leaves no time to extend it automatically", ttl, drift)
+	case c.Keep != 0 && c.Keep != Forever && c.Keep/2 < ms:
+		return 0, 0, invalid("ttl %v: WithFencing(%v) keeps the counter for less than twice that", ttl, c.Keep)
 	}
-	return []error{ErrNoQuorum}
+	return ms, drift, nil
 }
 
-// exhausted reports whether so many nodes have no tokens left that there is no use in
-// waiting.
-func (r *request) exhausted() bool {
-	full := 0
-	for _, f := range r.last.Failures {
-		if round.IsTokenLimit(f.Err) {
-			full++
+// setOf returns resources sorted and without duplicates, as a list of its own.
+func setOf(resources []string) ([]string, error) {
+	if len(resources) == 0 {
+		return nil, invalid("no resources: want at least one")
+	}
+	if i := slices.Index(resources, ""); i >= 0 {
+		return nil, invalid("resource %d of %d is empty", i+1, len(resources))
+	}
+	all := slices.Clone(resources)
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// A shards is a client of several servers among which keys are spread.
+type shards struct {
+	client int
+	spread client.Spread
+}
+
+// shardsOf returns one client of each kind: what they ask of resources is the same.
+func shardsOf(nodes []client.Client) []shards {
+	var all []shards
+	for i, c := range nodes {
+		spread := client.SpreadOf(c)
+		if spread != client.Whole && !slices.ContainsFunc(all, func(s shards) bool { return s.spread == spread }) {
+			all = append(all, shards{i, spread})
 		}
 	}
-	return full > quorum.Spare(r.locker.fleet.Size())
+	return all
 }
 
-func (r *request) fail(kind, cause error, more ...error) *LockError {
-	return &LockError{
-		Op: OpLock, Resources: slices.Clone(r.hold.resources),
-		Attempts: r.attempts, Agreed: r.last.Agreed, Quorum: r.locker.fleet.Quorum(), RetryAfter: r.last.RetryAfter,
-		Nodes: r.locker.nodeErrors(r.last.Failures),
-		kinds: append([]error{kind}, more...), cause: cause,
+// check returns an error if not all resources are sure to lie on one server.
+func (s shards) check(resources []string) error {
+	first := resources[0]
+	for _, other := range resources[1:] {
+		if s.spread.Together(first, other) {
+			continue
+		}
+		where := "may lie on different shards of the Ring"
+		if s.spread == client.BySlot {
+			where = "lie in different slots of the Cluster"
+		}
+		return invalid("resources %s and %s %s that client %d is: give all a common hash tag, a part in braces that alone decides, as in {order:42}:items and {order:42}:payment",
+			fault.Quote(first), fault.Quote(other), where, s.client+1)
 	}
+	return nil
 }
 
-// granted turns the place in line into a lock.
-func (r *request) granted(grant *round.Grant, start clock.Time, elapsed time.Duration) *hold {
-	h := r.hold
-	h.grant, h.call, h.attrs, h.origin = grant, r.call, r.attrs, r.span
-	h.lease, h.since = lease{start: start, ttl: r.ttl, drift: r.drift}, start
-	h.trip = elapsed
-	return h
+// nodeNames returns what every process that uses the nodes calls them, in
+// whatever order it lists them: the databases that the clients' options name. Of
+// those whose clients do not tell, as of Sentinel groups, the order counts.
+func nodeNames(endpoints [][]client.Endpoint) []string {
+	names, nameless := make([]string, len(endpoints)), 0
+	for i, e := range endpoints {
+		if len(e) > 0 {
+			names[i] = fmt.Sprint(e)
+		} else {
+			names[i] = fmt.Sprint("node ", nameless)
+			nameless++
+		}
+	}
+	return names
+}
+
+// endpointsOf returns the endpoints of each node, or why the nodes cannot be used
+// together.
+func endpointsOf(nodes []client.Client) ([][]client.Endpoint, error) {
+	all := make([][]client.Endpoint, len(nodes))
+	for i, c := range nodes {
+		if _, queues := c.(redis.Pipeliner); queues {
+			return nil, invalid("client %d is a pipeline: it only queues commands", i+1)
+		}
+		var err error
+		if all[i], err = client.Endpoints(c); err != nil {
+			return nil, invalid("client %d cannot be used: %v", i+1, err)
+		}
+		for j, other := range nodes[:i] {
+			if client.Same(c, other) || client.Overlap(all[i], all[j]) {
+				return nil, invalid("clients %d and %d are the same node (%s): it would vote twice", j+1, i+1, client.Addr(all[i]))
+			}
+		}
+	}
+	return all, nil
+}
+
+// singleAddrs returns the address of each node that has a single one.
+func singleAddrs(endpoints [][]client.Endpoint) []string {
+	addrs := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		if len(e) == 1 {
+			addrs[i] = e[0].Addr
+		}
+	}
+	return addrs
 }

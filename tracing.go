@@ -14,13 +14,18 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/b0401464/redlock/internal/acquire"
+	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/lease"
+	"github.com/b0401464/redlock/internal/round"
 )
 
 // ScopeName is the instrumentation scope of every span and metric.
 const ScopeName = "github.com/b0401464/redlock"
 
-// Version is the version of the library, and of its instrumentation scope.
-const Version = "0.1.0"
+// version is the version of the library, and of its instrumentation scope.
+const version = "0.1.0"
 
 // Names of spans.
 const (
@@ -45,27 +50,16 @@ const (
 	keyAttemptCount  = attribute.Key("redlock.attempt.count")
 	keyAttemptNumber = attribute.Key("redlock.attempt.number")
 	keyNodeCount     = attribute.Key("redlock.node.count")
-	keyNodeIndex     = attribute.Key("redlock.node.index")
+	keyNodeNumber    = attribute.Key("redlock.node.number") // from 1
 	keyNodeAgreed    = attribute.Key("redlock.node.agreed_count")
 	keyNodeRefused   = attribute.Key("redlock.node.refused_count")
 	keyNodeGone      = attribute.Key("redlock.node.gone_count")
 	keyNodeFailed    = attribute.Key("redlock.node.failed_count")
 )
 
-// Values of redlock.result for what went well, and for the end of a hold. An
-// operation that failed has its error.type there.
-const (
-	resultAcquired = "acquired"
-	resultExtended = "extended"
-	resultReleased = "released"
-	resultDone     = "done"     // of With: fn returned nil
-	resultFailed   = "failed"   // of With: fn returned an error
-	resultPanicked = "panicked" // of With: fn panicked or called runtime.Goexit
-	resultLost     = "lost"
-	resultExpired  = "expired"
-	resultLimit    = "hold_limit" // of With: automatic extension reached its limit
-	resultGivenUp  = "given_up"   // of an automatic extension: there was no reason for it any more
-)
+// resultAcquired is the value of redlock.result for a Lock that went well; package lease has
+// those of what comes after it. An operation that failed has its error.type there.
+const resultAcquired = "acquired"
 
 // durationBuckets are the bounds of every histogram, in seconds: from a round
 // trip on a local network to the longest default wait.
@@ -76,9 +70,10 @@ var holdBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 
 // telemetry makes the spans and metrics of a Locker.
 type telemetry struct {
-	tracer trace.Tracer
-	nodes  []attribute.Set                            // what names each node
-	extra  func(resource string) []attribute.KeyValue // nil unless WithMetricAttributes is given
+	errorOf func(*fault.Fault) error // of the Locker
+	tracer  trace.Tracer
+	nodes   []attribute.Set                            // what names each node
+	extra   func(resource string) []attribute.KeyValue // nil unless WithMetricAttributes is given
 
 	lockDuration   metric.Float64Histogram
 	holdDuration   metric.Float64Histogram
@@ -102,20 +97,20 @@ func newTelemetry(tp trace.TracerProvider, mp metric.MeterProvider, extra func(s
 		mp = otel.GetMeterProvider()
 	}
 	t := &telemetry{
-		tracer: tp.Tracer(ScopeName, trace.WithInstrumentationVersion(Version), trace.WithSchemaURL(semconv.SchemaURL)),
+		tracer: tp.Tracer(ScopeName, trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL)),
 		extra:  extra,
 	}
 	for i, addr := range addrs {
 		t.nodes = append(t.nodes, nodeAttributes(i, addr))
 	}
-	m := instruments{meter: mp.Meter(ScopeName, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL))}
+	m := instruments{meter: mp.Meter(ScopeName, metric.WithInstrumentationVersion(version), metric.WithSchemaURL(semconv.SchemaURL))}
 	t.lockDuration = m.histogram("redlock.lock.duration", "Duration of Lock and TryLock: all attempts and the pauses between them.", durationBuckets)
 	t.holdDuration = m.histogram("redlock.hold.duration", "How long locks were held, by how that ended.", holdBuckets)
 	t.extendDuration = m.histogram("redlock.extend.duration", "Duration of Extend, and of automatic extensions with their repeats.", durationBuckets)
 	t.unlockDuration = m.histogram("redlock.unlock.duration", "Duration of Unlock.", durationBuckets)
 	t.attempts = m.counter("redlock.lock.attempts", "{attempt}", "Attempts to acquire a lock, by outcome.")
 	t.losses = m.counter("redlock.lock.losses", "{loss}", "Locks that expired or were found gone before they were released.")
-	t.nodeErrors = m.counter("redlock.node.errors", "{error}", "Commands that failed on a node.")
+	t.nodeErrors = m.counter("redlock.node.errors", "{error}", "Commands that failed on a node, or were not answered within the node timeout.")
 	t.lateReplies = m.counter("redlock.node.late_replies", "{reply}", "Replies that a node sent after the node timeout.")
 	t.active = m.upDownCounter("redlock.lock.active", "{lock}", "Locks held.")
 	t.waiting = m.upDownCounter("redlock.lock.waiting", "{caller}", "Callers that wait behind others of their Locker or for their next attempt.")
@@ -152,9 +147,9 @@ func (m *instruments) upDownCounter(name, unit, description string) metric.Int64
 func nodeAttributes(index int, addr string) attribute.Set {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return attribute.NewSet(keyNodeIndex.Int(index))
+		return attribute.NewSet(keyNodeNumber.Int(index + 1))
 	}
-	attrs := []attribute.KeyValue{semconv.ServerAddress(utf8Of(host))}
+	attrs := []attribute.KeyValue{semconv.ServerAddress(fault.UTF8(host))}
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, semconv.ServerPort(n))
 	}
@@ -164,10 +159,10 @@ func nodeAttributes(index int, addr string) attribute.Set {
 // noSpan is the span of what is not traced.
 var noSpan = trace.SpanFromContext(context.Background())
 
-// startAttempt begins the span of an attempt, unless that of its Lock, in ctx, neither
+// StartAttempt begins the span of an attempt, unless that of its Lock, in ctx, neither
 // records nor names a trace: then there is no SDK. One that names a trace may be an
 // SDK's that was not sampled.
-func (t *telemetry) startAttempt(ctx context.Context) (context.Context, trace.Span) {
+func (t *telemetry) StartAttempt(ctx context.Context) (context.Context, trace.Span) {
 	if lock := trace.SpanFromContext(ctx); !lock.IsRecording() && !lock.SpanContext().IsValid() {
 		return ctx, noSpan
 	}
@@ -190,27 +185,33 @@ func (t *telemetry) startOn(ctx context.Context, name string, resources []string
 // named returns the attribute that names resources.
 func named(resources []string) attribute.KeyValue {
 	if len(resources) == 1 {
-		return keyResource.String(utf8Of(resources[0]))
+		return keyResource.String(fault.UTF8(resources[0]))
 	}
 	names := make([]string, len(resources))
 	for i, resource := range resources {
-		names[i] = utf8Of(resource)
+		names[i] = fault.UTF8(resource)
 	}
 	return keyResources.StringSlice(names)
 }
 
-// startLinked begins the span of an automatic extension. It is a trace of its own,
-// linked to the span that took the lock, which may have ended long ago.
-func (t *telemetry) startLinked(ctx context.Context, origin trace.SpanContext, resources []string, ttl time.Duration) (context.Context, trace.Span) {
-	opts := []trace.SpanStartOption{trace.WithNewRoot()}
-	if origin.IsValid() {
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: origin}))
+// StartRenewal begins the span of a renewal. It is a trace of its own, linked to the span
+// that took the lock, which may have ended long ago.
+func (t *telemetry) StartRenewal(ctx context.Context, h *lease.Hold, ttl time.Duration) (context.Context, func(string, round.Result, *fault.Fault)) {
+	began, opts := time.Now(), []trace.SpanStartOption{trace.WithNewRoot()}
+	if h.Origin.IsValid() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: h.Origin}))
 	}
 	ctx, span := t.tracer.Start(ctx, spanExtend, opts...)
 	if span.IsRecording() {
-		span.SetAttributes(named(resources), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
+		span.SetAttributes(named(h.Resources), keyTTL.Float64(ttl.Seconds()), keyAutomatic.Bool(true))
 	}
-	return ctx, span
+	return ctx, func(success string, last round.Result, f *fault.Fault) {
+		err := t.errorOf(f)
+		result, expected := resultOf(err, success), errors.Is(err, ErrUnlocked)
+		setVotes(span, &last)
+		finish(span, result, err, expected)
+		t.record(ctx, t.extendDuration, began, h.Attrs, result, err, expected)
+	}
 }
 
 // finish ends a span with the result of its operation. An error that is
@@ -220,7 +221,7 @@ func finish(span trace.Span, result string, err error, expected bool) {
 		span.SetAttributes(keyResult.String(result))
 		if err != nil && !expected {
 			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
-			span.SetStatus(codes.Error, utf8Of(err.Error()))
+			span.SetStatus(codes.Error, fault.UTF8(err.Error()))
 		}
 	}
 	span.End()
@@ -255,65 +256,68 @@ func (t *telemetry) endLock(ctx context.Context, span trace.Span, r *request, er
 	if span.IsRecording() {
 		span.SetAttributes(
 			keyNodeCount.Int(len(t.nodes)),
-			keyQuorum.Int(r.locker.fleet.Quorum()),
-			keyAttemptCount.Int(r.attempts),
+			keyQuorum.Int(r.locker.locks.Nodes.Quorum()),
+			keyAttemptCount.Int(r.Attempts()),
 		)
-		if token := r.token(); err == nil && token != 0 {
+		if token := r.Hold.Token(); err == nil && token != 0 {
 			span.SetAttributes(keyToken.Int64(token))
 		}
 	}
 	finish(span, result, err, expected)
-	t.record(ctx, t.lockDuration, r.began, r.attrs, result, err, expected)
+	t.record(ctx, t.lockDuration, r.Began(), r.Hold.Attrs, result, err, expected)
 }
 
-// An attemptSummary is what the span of an attempt tells.
-type attemptSummary struct {
-	number, agreed, refused, failed int
-	outcome                         string
-	validity                        time.Duration // left, if it was acquired
-}
-
-func (t *telemetry) endAttempt(ctx context.Context, span trace.Span, extra []attribute.KeyValue, a attemptSummary) {
+// EndAttempt ends it, and counts the attempt.
+func (t *telemetry) EndAttempt(ctx context.Context, span trace.Span, extra []attribute.KeyValue, a acquire.Summary) {
 	if span.IsRecording() {
 		span.SetAttributes(
-			keyAttemptNumber.Int(a.number),
-			keyNodeAgreed.Int(a.agreed),
-			keyNodeRefused.Int(a.refused),
-			keyNodeFailed.Int(a.failed),
-			keyOutcome.String(a.outcome),
+			keyAttemptNumber.Int(a.Number),
+			keyNodeAgreed.Int(a.Agreed),
+			keyNodeRefused.Int(a.Refused),
+			keyNodeFailed.Int(a.Failed),
+			keyOutcome.String(a.Outcome),
 		)
-		if a.validity > 0 {
-			span.SetAttributes(keyValidity.Float64(a.validity.Seconds()))
+		if a.Validity > 0 {
+			span.SetAttributes(keyValidity.Float64(a.Validity.Seconds()))
 		}
 	}
 	span.End()
 	if t.attempts.Enabled(ctx) {
-		attrs := slices.Concat(extra, []attribute.KeyValue{keyOutcome.String(a.outcome)})
+		attrs := slices.Concat(extra, []attribute.KeyValue{keyOutcome.String(a.Outcome)})
 		t.attempts.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 }
 
 // setVotes sets what the nodes said to an extension or a release.
-func setVotes(span trace.Span, agreed, gone, failed int) {
+func setVotes(span trace.Span, res *round.Result) {
 	if span.IsRecording() {
-		span.SetAttributes(keyNodeAgreed.Int(agreed), keyNodeGone.Int(gone), keyNodeFailed.Int(failed))
+		span.SetAttributes(keyNodeAgreed.Int(res.Agreed), keyNodeGone.Int(res.Refused), keyNodeFailed.Int(len(res.Failures)))
 	}
 }
 
-// add adds n to the locks held, or to the callers that wait.
+// CountHeld adds n to the locks held.
+func (t *telemetry) CountHeld(ctx context.Context, n int64, extra []attribute.KeyValue) {
+	t.add(ctx, t.active, n, extra)
+}
+
+// CountWaiting adds n to the callers that wait.
+func (t *telemetry) CountWaiting(ctx context.Context, n int64, extra []attribute.KeyValue) {
+	t.add(ctx, t.waiting, n, extra)
+}
+
 func (t *telemetry) add(ctx context.Context, c metric.Int64UpDownCounter, n int64, extra []attribute.KeyValue) {
 	if c.Enabled(ctx) {
 		c.Add(ctx, n, metric.WithAttributeSet(attribute.NewSet(slices.Clone(extra)...)))
 	}
 }
 
-// held records the end of a hold.
-func (t *telemetry) held(ctx context.Context, extra []attribute.KeyValue, result string, d time.Duration) {
+// LockEnded records the end of a hold.
+func (t *telemetry) LockEnded(ctx context.Context, extra []attribute.KeyValue, result string, d time.Duration) {
 	if t.holdDuration.Enabled(ctx) {
 		attrs := slices.Concat(extra, []attribute.KeyValue{keyResult.String(result)})
 		t.holdDuration.Record(ctx, d.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
-	if result != resultReleased && t.losses.Enabled(ctx) {
+	if result != lease.ResultReleased && t.losses.Enabled(ctx) {
 		attrs := slices.Concat(extra, []attribute.KeyValue{keyResult.String(result)})
 		t.losses.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
@@ -322,7 +326,7 @@ func (t *telemetry) held(ctx context.Context, extra []attribute.KeyValue, result
 // nodeFailed counts a command that failed on a node.
 func (t *telemetry) nodeFailed(ctx context.Context, err *NodeError) {
 	if t.nodeErrors.Enabled(ctx) {
-		attrs := append(t.nodes[err.Node].ToSlice(), semconv.ErrorTypeKey.String(err.ErrorType()))
+		attrs := append(t.nodes[err.Node-1].ToSlice(), semconv.ErrorTypeKey.String(err.ErrorType()))
 		t.nodeErrors.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(attrs...)))
 	}
 }
@@ -333,27 +337,3 @@ func (t *telemetry) nodeLate(ctx context.Context, node int) {
 		t.lateReplies.Add(ctx, 1, metric.WithAttributeSet(t.nodes[node]))
 	}
 }
-
-// resultOf returns the result of an operation: ok, or the type of its error.
-func resultOf(err error, ok string) string {
-	if err == nil {
-		return ok
-	}
-	return errorType(err)
-}
-
-// errorType returns the value of error.type for an error that a caller gets.
-func errorType(err error) string {
-	if errors.Is(err, ErrInvalidArgument) {
-		return "invalid_argument"
-	}
-	return semconv.ErrorType(err).Value.AsString()
-}
-
-// A spanError is a failure that a span tells of and nobody gets as an error.
-type spanError struct{ kind, text string }
-
-func (e *spanError) Error() string { return e.text }
-
-// ErrorType returns the value of error.type.
-func (e *spanError) ErrorType() string { return e.kind }

@@ -3,8 +3,11 @@ package redlock
 import (
 	"context"
 	"errors"
-	"fmt"
+	"reflect"
+	"strings"
 	"time"
+
+	"github.com/b0401464/redlock/internal/lease"
 )
 
 // With locks resource for ttl, calls fn and releases the lock: when fn returns,
@@ -16,12 +19,14 @@ import (
 // the lock, or [WithAutoExtend] has it extended. It may unlock the lock early.
 //
 // With returns Lock's error if fn was not called. It returns fn's error as it
-// is if the lock was valid until fn returned, or until fn unlocked it.
-// Otherwise the error matches [ErrLockLost], and fn's error too if fn failed. If
-// the limit of [WithAutoExtend] was reached before fn returned, it matches
-// [ErrHoldLimit] in the same way.
+// is if the lock was valid until fn returned, or until fn unlocked it; if that may be
+// the error of another call of this package, only fn itself can tell that it was called.
+// Otherwise the error matches [ErrLockLost], and what fn's error matches if fn failed;
+// but while the caller's ctx is alive no error of package context, which fn has from its
+// own ctx. If the limit of [WithAutoExtend] was reached before fn returned, it
+// matches [ErrHoldLimit] in the same way.
 //
-// onUnlockErr, if not nil, is called with what the release has to tell, at
+// onUnlockErr, or if that is nil the function of [WithUnlockErrorHandler], is called with what the release has to tell, at
 // most once and before With returns: that too few nodes answered
 // ([ErrNoQuorum]; the lock ends by itself then), or that the lock was gone
 // ([ErrLockLost]) although it was valid when fn returned. It does not change
@@ -41,6 +46,31 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	return r.with(ctx, fn, onUnlockErr)
 }
 
+// Do is [Locker.With] for a function that needs no lock: it locks resource for ttl, calls
+// fn with a ctx that ends when the lock does, and releases the lock. What the release has
+// to tell goes to the function of [WithUnlockErrorHandler], if there is one. Where
+// something below fn needs the lock, [FromContext] finds it in ctx.
+func (l *Locker) Do(ctx context.Context, resource string, ttl time.Duration, fn func(ctx context.Context) error, opts ...LockOption) error {
+	if fn == nil {
+		return invalid("nil function")
+	}
+	return l.With(ctx, resource, ttl, func(ctx context.Context, _ *Lock) error { return fn(ctx) }, nil, opts...)
+}
+
+// WithUnlockErrorHandler sets a function for the errors of the releases that [Locker.Do]
+// makes, and [Locker.With] and [Locker.WithAll] without a handler of their own. It is
+// called as onUnlockErr of With is: at most once for each lock, before the call returns,
+// and only with news. By default they are ignored. It is an error if handler is nil.
+func WithUnlockErrorHandler(handler func(err error)) LockOption {
+	return lockOptionFunc(func(c *callConfig) error {
+		if handler == nil {
+			return invalid("WithUnlockErrorHandler(nil): want a function")
+		}
+		c.onUnlockErr = handler
+		return nil
+	})
+}
+
 // WithAll is [Locker.With] for several resources at once; see [Locker.LockAll].
 func (l *Locker) WithAll(ctx context.Context, resources []string, ttl time.Duration,
 	fn func(ctx context.Context, lock *Lock) error, onUnlockErr func(error), opts ...LockOption,
@@ -56,37 +86,39 @@ func (l *Locker) WithAll(ctx context.Context, resources []string, ttl time.Durat
 }
 
 func (r *request) with(ctx context.Context, fn func(ctx context.Context, lock *Lock) error, onUnlockErr func(error)) (err error) {
-	ctx, span := r.locker.telemetry.startOn(ctx, spanWith, r.hold.resources, r.ttl)
-	lock, err := r.run(ctx)
-	if err != nil {
-		finish(span, errorType(err), err, r.expected(err))
-		return err
-	}
-	result := resultPanicked // unless fn returns
+	ctx, span := r.locker.telemetry.startOn(ctx, spanWith, r.Hold.Resources, r.TTL)
+	result, expected := resultPanicked, false // unless something is returned
 	defer func() {
 		seen := err
 		if seen == nil && result == resultPanicked {
 			seen = errPanicked
 		}
-		finish(span, result, seen, false)
+		finish(span, result, seen, expected)
 	}()
-	held, stop := lock.Context(ctx)
-	defer func() { // runs when fn panics or calls Goexit, too
-		over, valid := lock.hold.ended(), lock.Valid() // before Unlock, which ends a valid lock
+	lock, err := r.run(ctx)
+	if err != nil {
+		result, expected = errorType(err), r.expected(err)
+		return err
+	}
+	defer func() { // runs when fn, or ctx, panics or calls Goexit, too
+		over, valid := r.locker.errorOf(r.Hold.Ended()), lock.Valid() // before Unlock, which ends a valid lock
 		// Unlock waits no longer than the node timeout.
 		unlockErr := lock.Unlock(context.WithoutCancel(ctx))
-		stop()
 		switch {
 		case over == nil: // valid until here
-		case over.Is(ErrLockLost):
-			err, result = during(over, err), resultLost
-		case over.Is(ErrHoldLimit):
-			err, result = during(over, err), resultLimit
+		case errors.Is(over, ErrLockLost):
+			err, result = r.during(ctx, over, err), lease.ResultLost
+		case errors.Is(over, ErrHoldLimit):
+			err, result = r.during(ctx, over, err), resultLimit
+		}
+		if onUnlockErr == nil {
+			onUnlockErr = r.onUnlockErr
 		}
 		if onUnlockErr != nil && isNews(unlockErr, valid) {
 			onUnlockErr(unlockErr)
 		}
 	}()
+	held, _ := lock.Context(ctx) // ends with the lock
 	err = fn(held, lock)
 	result = resultDone
 	if err != nil {
@@ -95,18 +127,99 @@ func (r *request) with(ctx context.Context, fn func(ctx context.Context, lock *L
 	return err
 }
 
-var errPanicked = &spanError{"panicked", "fn panicked or called runtime.Goexit"}
+// Values of redlock.result for the end of With.
+const (
+	resultDone     = "done"       // fn returned nil
+	resultFailed   = "failed"     // fn returned an error
+	resultPanicked = "panicked"   // fn, or a context or a provider of the program's, panicked or called runtime.Goexit
+	resultLimit    = "hold_limit" // automatic extension reached its limit
+)
 
-// during returns With's error for a lock that ended before fn returned err.
-func during(end, err error) error {
+// errPanicked is what a span tells of an operation that did not return.
+var errPanicked = &spanError{"panicked", "a panic, or runtime.Goexit"}
+
+// A spanError is a failure that a span tells of and nobody gets as an error.
+type spanError struct{ kind, text string }
+
+func (e *spanError) Error() string { return e.text }
+
+// ErrorType returns the value of error.type.
+func (e *spanError) ErrorType() string { return e.kind }
+
+// during returns the error of a With under ctx for a lock that ended before fn returned err.
+func (r *request) during(ctx context.Context, end, err error) error {
 	if err == nil {
 		return end
 	}
-	return fmt.Errorf("%w: %w", end, err)
+	return &interrupted{end, err, ctx.Err() != nil && r.locker.locks.EndOf(ctx) == nil}
 }
 
 // isNews reports whether the release has more to tell than With and fn know:
 // valid says that the lock was valid when fn returned.
 func isNews(unlockErr error, valid bool) bool {
 	return errors.Is(unlockErr, ErrNoQuorum) || (errors.Is(unlockErr, ErrLockLost) && valid)
+}
+
+// An interrupted is the error of With for a lock that ended before fn returned an error.
+type interrupted struct {
+	end error // a *LockError
+	err error // of fn
+	// canceled says that the caller's context has ended, too, so that err may say so.
+	canceled bool
+}
+
+// Error tells the end and what fn says, but not twice what fn has from the cause of its ctx.
+func (e *interrupted) Error() string {
+	end, text := e.end.Error(), e.err.Error()
+	if strings.Contains(text, end) {
+		return text
+	}
+	return end + ": " + text
+}
+
+// Unwrap returns the end of the lock and the error of fn.
+func (e *interrupted) Unwrap() []error {
+	if e.canceled {
+		return []error{e.end, e.err}
+	}
+	return []error{e.end, uncanceled{e.err}}
+}
+
+// An uncanceled is an error that matches what it is made of, but for the errors of package
+// context: fn has them from the context that ended with the lock, and nobody else has cancelled
+// anything.
+type uncanceled struct{ error }
+
+func ofContext(err error) bool {
+	return err == context.Canceled || err == context.DeadlineExceeded //nolint:errorlint // each one of the tree is looked at
+}
+
+// Is is what errors.Is asks.
+func (e uncanceled) Is(target error) bool { return !ofContext(target) && errors.Is(e.error, target) }
+
+// As is what errors.As and AsType ask. It goes through the tree as they do.
+func (e uncanceled) As(target any) bool { return asUncanceled(e.error, target) }
+
+func asUncanceled(err error, target any) bool {
+	if err == nil || ofContext(err) {
+		return false
+	}
+	if v := reflect.ValueOf(target).Elem(); reflect.TypeOf(err).AssignableTo(v.Type()) {
+		v.Set(reflect.ValueOf(err))
+		return true
+	}
+	if x, ok := err.(interface{ As(target any) bool }); ok && x.As(target) {
+		return true
+	}
+	switch x := err.(type) { //nolint:errorlint // likewise
+	case interface{ Unwrap() error }:
+		return asUncanceled(x.Unwrap(), target)
+	case interface{ Unwrap() []error }:
+		for _, err := range x.Unwrap() {
+			if asUncanceled(err, target) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/b0401464/redlock/benchmarks/internal/library"
 	"github.com/b0401464/redlock/benchmarks/internal/report"
-	"github.com/b0401464/redlock/internal/redistest"
+	"github.com/b0401464/redlock/test/servers"
 )
 
 var (
@@ -25,7 +25,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	redistest.Silence()
+	servers.Silence()
 	os.Exit(m.Run())
 }
 

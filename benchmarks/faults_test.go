@@ -13,7 +13,7 @@ import (
 	"github.com/b0401464/redlock/benchmarks/internal/library"
 	"github.com/b0401464/redlock/benchmarks/internal/load"
 	"github.com/b0401464/redlock/benchmarks/internal/report"
-	"github.com/b0401464/redlock/internal/faultproxy"
+	"github.com/b0401464/redlock/test/faultproxy"
 )
 
 func faultCases() []benchCase {

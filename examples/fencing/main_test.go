@@ -37,9 +37,9 @@ func requireBothOutcomes(t *testing.T, args ...string) (stdout string) {
 }
 
 func TestAnUpdateIsLostWithoutTokensAndNotWithThem(t *testing.T) {
-	stdout := requireBothOutcomes(t)
+	stdout := requireBothOutcomes(t, "-ttl", "3s")
 	assert.Contains(t, stdout, "SQLite, in memory")
-	assert.Contains(t, stdout, "TTL of 1s on 3 embedded Redis nodes")
+	assert.Contains(t, stdout, "TTL of 3s on 3 embedded Redis nodes")
 }
 
 func TestItRunsOnOtherNodesAndLeavesNothingButCountersThere(t *testing.T) {
@@ -50,7 +50,7 @@ func TestItRunsOnOtherNodesAndLeavesNothingButCountersThere(t *testing.T) {
 		m.ClockTTL(true)
 		servers, addrs = append(servers, m), append(addrs, m.Addr())
 	}
-	stdout := requireBothOutcomes(t, "-addrs", strings.Join(addrs, ","), "-ttl", "1500ms")
+	stdout := requireBothOutcomes(t, "-addrs", strings.Join(addrs, ","), "-ttl", "3s")
 	assert.Contains(t, stdout, "on the Redis nodes "+addrs[0])
 	for _, m := range servers {
 		for _, key := range m.Keys() {

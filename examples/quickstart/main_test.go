@@ -42,15 +42,15 @@ func realNodes(t *testing.T, n int, prepare func(*miniredis.Miniredis)) string {
 }
 
 func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
-	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "4s", "-workers", "4")
+	code, stdout, stderr := quickstart(t.Context(), "-for", "4s", "-ttl", "8s", "-workers", "4")
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
-	assert.True(t, strings.HasPrefix(stdout, `4 workers, one lock "redlock:quickstart" with a TTL of 4s, 3 embedded nodes`+"\n\n"), stdout)
+	assert.True(t, strings.HasPrefix(stdout, `4 workers, one lock "redlock:quickstart" with a TTL of 8s, 3 embedded nodes`+"\n\n"), stdout)
 	for _, line := range []string{
 		`\d\.\d{3}s  worker \d holds it \(waited `,
-		`\d\.\d{3}s  worker \d extends it by hand: 4s more from now on\n`,
+		`\d\.\d{3}s  worker \d extends it by hand: 8s more from now on\n`,
 		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) stopped: a majority is left\n`,
-		`\nsections run      [1-9]\d* in 2\.\ds\n`,
+		`\nsections run      [1-9]\d* in \d+\.\ds\n`,
 		`\noverlaps          0\n`,
 		`\nlongest wait      \d.* \(worker \d\)\n`,
 		`\nnode errors seen  [1-9]\d*\n`,
@@ -63,7 +63,7 @@ func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
 }
 
 func TestRunOnRealNodesStopsNone(t *testing.T) {
-	code, stdout, stderr := quickstart(t.Context(), "-for", "1s", "-ttl", "4s", "-addrs", realNodes(t, 3, nil))
+	code, stdout, stderr := quickstart(t.Context(), "-for", "1s", "-ttl", "8s", "-addrs", realNodes(t, 3, nil))
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
 	assert.Contains(t, stdout, "the nodes are yours: none will be stopped")
@@ -72,7 +72,7 @@ func TestRunOnRealNodesStopsNone(t *testing.T) {
 }
 
 func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
-	code, stdout, stderr := quickstart(t.Context(), "-for", "1s", "-ttl", "4s", "-addrs", realNodes(t, 2, nil)+","+closedPort(t))
+	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "8s", "-addrs", realNodes(t, 2, nil)+","+closedPort(t))
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
 	assert.Regexp(t, `node 3 \(127\.0\.0\.1:\d+\) fails: `, stdout)
@@ -88,7 +88,7 @@ func TestOverlapExitsWithOne(t *testing.T) {
 			return false
 		})
 	})
-	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "4s", "-addrs", forgetful)
+	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "8s", "-addrs", forgetful)
 	assert.Equal(t, exitOverlap, code)
 	assert.Empty(t, stderr)
 	assert.Regexp(t, `OVERLAP: worker \d and worker \d are in their sections`, stdout)

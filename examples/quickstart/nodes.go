@@ -150,7 +150,7 @@ func unreachable(n *nodes, err error) error {
 	}
 	var reasons []string
 	for _, f := range failed.Nodes {
-		reasons = append(reasons, n.name(f.Node)+": "+f.Err.Error())
+		reasons = append(reasons, n.name(f.Node-1)+": "+f.Err.Error())
 	}
 	return fmt.Errorf("too few nodes answer, %d of %d are needed: %s", failed.Quorum, len(n.addrs), strings.Join(reasons, "; "))
 }

@@ -117,7 +117,7 @@ func (s *stage) stopNode(ctx context.Context) {
 }
 
 func (s *stage) nodeFailed(_ context.Context, err *redlock.NodeError) {
-	s.journal.nodeFailed(err.Node, s.nodes.name(err.Node), err.Err)
+	s.journal.nodeFailed(err.Node-1, s.nodes.name(err.Node-1), err.Err)
 }
 
 // work lets one worker contend for the lock again and again.

@@ -85,7 +85,7 @@ func (b *backend) requireSpans(t *testing.T) {
 	defer b.mu.Unlock()
 	require.Len(t, b.spans, 2)
 	for service, task := range map[string]string{"billing": "charge card", "reports": "write report"} {
-		for _, name := range []string{task, "redlock.with", "redlock.lock", "redlock.attempt", "redlock.extend", "redlock.unlock", "evalsha"} {
+		for _, name := range []string{task, "redlock.with", "redlock.lock", "redlock.attempt", "redlock.extend", "redlock.unlock", "eval"} {
 			assert.True(t, b.spans[service][name], "%s: %s", service, name)
 		}
 	}

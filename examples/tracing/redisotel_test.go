@@ -208,27 +208,17 @@ func TestRedisotelShowsTheLocksValueUnlessToldNotTo(t *testing.T) {
 	}
 }
 
-func TestTheFirstEvalshaOnANodeLooksLikeAnErrorAndTheNextDoesNot(t *testing.T) {
+func TestNoScriptOnANodeThatDoesNotKnowItLooksLikeAnError(t *testing.T) {
 	b := newBench(t, (*service).instrument)
 	b.release()
 	b.with(t)
 	b.with(t)
-	failed := map[string]int{}
 	var operations int
 	for _, s := range b.settle(t) {
-		switch {
-		case s.Status().Code == codes.Error:
-			assert.Equal(t, "evalsha", s.Name())
-			assert.Equal(t, "NOSCRIPT No matching script. Please use EVAL.", s.Status().Description)
-			failed[text(s, "server.port")]++
-		case strings.HasPrefix(s.Name(), "redlock."):
+		assert.NotEqual(t, codes.Error, s.Status().Code, "%s: %s", s.Name(), s.Status().Description)
+		if strings.HasPrefix(s.Name(), "redlock.") {
 			operations++
 		}
 	}
-	assert.Len(t, failed, 3)
-	for port, n := range failed {
-		assert.GreaterOrEqual(t, n, 2, "the acquire and the release, on %s", port)
-		assert.LessOrEqual(t, n, 3, "and the extension, if the node was asked")
-	}
-	assert.Equal(t, 10, operations, "and no operation looks like one")
+	assert.Equal(t, 10, operations)
 }

@@ -11,6 +11,8 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/b0401464/redlock/internal/clock"
 )
 
 // A Sleeper is woken by its alarm. Wake must not block: others wait for it.
@@ -19,7 +21,7 @@ type Sleeper interface{ Wake() }
 // An Alarm is when one sleeper is to be woken. The zero value is not set.
 type Alarm struct {
 	sleeper Sleeper
-	at      time.Time
+	at      clock.Moment
 	place   int // in the queue, from 1; 0 if it is not there
 }
 
@@ -27,6 +29,11 @@ type Alarm struct {
 // nobody is due. The zero value is ready for use. It is safe for concurrent use,
 // from Wake too.
 type Clock struct {
+	// By is the clock that alarms go by. Timers do not: while an alarm is set it is looked at
+	// once a second, however many there are, so that those wake in time that are due because
+	// its two clocks have parted. If By is nil, alarms go by the monotonic clock, as timers do.
+	By *clock.Clock
+
 	mu      sync.Mutex
 	queue   queue
 	timer   *time.Timer
@@ -34,17 +41,34 @@ type Clock struct {
 	ringing bool      // there is the goroutine; it sets the timer when it ends
 }
 
+// look is how often By is looked at. The timers of a suspended machine stand still; one
+// second after it wakes up, all that were due meanwhile have been woken.
+const look = time.Second
+
 // Set has s woken once when d has passed, and not when a was set to before.
-func (c *Clock) Set(a *Alarm, s Sleeper, d time.Duration) {
+func (c *Clock) Set(a *Alarm, s Sleeper, d time.Duration) { c.set(a, s, c.now().After(d)) }
+
+// SetAt has s woken once at a moment of By, and not when a was set to before. However long
+// its caller has stood still since it has looked at By, the moment is the same.
+func (c *Clock) SetAt(a *Alarm, s Sleeper, at clock.Moment) { c.set(a, s, at) }
+
+func (c *Clock) set(a *Alarm, s Sleeper, at clock.Moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.sleeper, a.at = s, time.Now().Add(d)
+	a.sleeper, a.at = s, at
 	if a.place == 0 {
 		heap.Push(&c.queue, a)
 	} else {
 		heap.Fix(&c.queue, a.place-1)
 	}
 	c.arm()
+}
+
+func (c *Clock) now() clock.Time {
+	if c.By == nil {
+		return clock.Monotonic()
+	}
+	return c.By.Now()
 }
 
 // soon is for how long a timer may run with nothing to do. What runs keeps all that
@@ -74,17 +98,31 @@ func (c *Clock) arm() {
 	if c.ringing || len(c.queue) == 0 {
 		return
 	}
-	first := c.queue[0].at
-	switch {
-	case c.timer == nil:
-		c.timer = time.AfterFunc(time.Until(first), c.ring)
-	case c.fires.IsZero() || first.Before(c.fires):
-		c.timer.Reset(time.Until(first))
-	default:
-		return
+	for now := c.now(); ; {
+		d := c.queue[0].at.Since(now.Moment())
+		if c.By != nil {
+			d = min(d, look)
+		}
+		if !c.fires.IsZero() && !now.Add(d).Before(c.fires) {
+			return
+		}
+		if c.timer == nil {
+			c.timer = time.AfterFunc(d, c.ring)
+		} else {
+			c.timer.Reset(d)
+		}
+		c.fires = now.Add(d)
+		before := now
+		if now = c.now(); now.Since(before) < late {
+			return
+		}
+		c.fires = c.fires.Add(now.Since(before)) // the process stood still before the timer was set
 	}
-	c.fires = first
 }
+
+// late is for how long a process may stand still while it sets a timer: that fires so much
+// later.
+const late = 10 * time.Millisecond
 
 // ring wakes who is due.
 func (c *Clock) ring() {
@@ -98,7 +136,7 @@ func (c *Clock) ring() {
 		c.ringing = false
 		c.arm()
 	}()
-	for len(c.queue) > 0 && !c.queue[0].at.After(time.Now()) {
+	for len(c.queue) > 0 && c.queue[0].at <= c.now().Moment() {
 		c.wake(heap.Pop(&c.queue).(*Alarm).sleeper)
 	}
 }
@@ -114,7 +152,7 @@ func (c *Clock) wake(s Sleeper) {
 type queue []*Alarm
 
 func (q *queue) Len() int           { return len(*q) }
-func (q *queue) Less(i, j int) bool { return (*q)[i].at.Before((*q)[j].at) }
+func (q *queue) Less(i, j int) bool { return (*q)[i].at < (*q)[j].at }
 func (q *queue) Swap(i, j int) {
 	a := *q
 	a[i], a[j] = a[j], a[i]

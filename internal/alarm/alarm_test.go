@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock/internal/alarm"
+	"github.com/b0401464/redlock/internal/clock"
 )
 
 // A sleeper notes when it is woken.
@@ -157,6 +159,77 @@ func TestSleepersOfOneMomentShareAGoroutine(t *testing.T) {
 		assert.Equal(t, 1, most)
 		for i := range sleepers {
 			require.Len(t, sleepers[i].times(), 1)
+		}
+	})
+}
+
+// parting returns a clock for alarms whose wall clock can be moved.
+func parting() (by *clock.Clock, jump func(time.Duration)) {
+	var ahead atomic.Int64
+	by = &clock.Clock{Jump: func() time.Duration { return time.Duration(ahead.Load()) }}
+	return by, func(d time.Duration) { ahead.Add(int64(d)) }
+}
+
+func TestAClockThatPartsWakesWithinASecondAllThatAreDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		by, jump := parting()
+		c := alarm.Clock{By: by}
+		sleepers := make([]sleeper, 10)
+		for i := range sleepers {
+			c.Set(&sleepers[i].Alarm, &sleepers[i], time.Duration(i+1)*time.Hour)
+		}
+		defer func() {
+			for i := range sleepers {
+				c.Stop(&sleepers[i].Alarm)
+			}
+		}()
+		time.Sleep(time.Minute)
+		jump(-24 * time.Hour)
+		time.Sleep(time.Minute)
+		assert.Empty(t, sleepers[0].times())
+		jump(5 * time.Hour)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for i := range sleepers {
+			assert.Len(t, sleepers[i].times(), map[bool]int{true: 1}[i < 5], i)
+		}
+	})
+}
+
+func TestAnAlarmIsForItsMomentHoweverLateItIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		by, jump := parting()
+		c := alarm.Clock{By: by}
+		var far, soon, overdue sleeper
+		c.Set(&far.Alarm, &far, time.Hour)
+		defer c.Stop(&far.Alarm)
+		due := by.Now().After(10 * time.Second)
+		time.Sleep(9*time.Second + 100*time.Millisecond)
+		c.SetAt(&soon.Alarm, &soon, due)
+		jump(800 * time.Millisecond) // and the timer was set before
+		c.SetAt(&overdue.Alarm, &overdue, due-1)
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		assert.Len(t, soon.times(), 1)
+		assert.Len(t, overdue.times(), 1)
+	})
+}
+
+func TestOneTimerLooksAtTheClockForAllAlarms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var looks atomic.Int64
+		c := alarm.Clock{By: &clock.Clock{Jump: func() time.Duration { looks.Add(1); return 0 }}}
+		sleepers := make([]sleeper, 1000)
+		for i := range sleepers {
+			c.Set(&sleepers[i].Alarm, &sleepers[i], time.Hour)
+		}
+		looks.Store(0)
+		time.Sleep(100 * time.Second)
+		synctest.Wait()
+		assert.LessOrEqual(t, looks.Load(), int64(1000), "not 1000 alarms times 100 seconds")
+		assert.GreaterOrEqual(t, looks.Load(), int64(100))
+		for i := range sleepers {
+			c.Stop(&sleepers[i].Alarm)
 		}
 	})
 }

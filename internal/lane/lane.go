@@ -10,6 +10,12 @@
 // lanes of all of them and is due when it is the first in each. As it has been
 // put into all of them at once, any two commands meet in the same order in every
 // lane that they share: none waits for one that waits for it.
+//
+// A call that has no answer after its node timeout is given up: nobody waits for it any
+// more, and what follows in its lanes is sent, on another connection. The client may
+// still wait for that answer, for seconds or for ever, as on a connection that a load
+// balancer has forgotten; what such a call has done after all, its [Waiter] deals with
+// when it ends.
 package lane
 
 import (
@@ -20,6 +26,10 @@ import (
 // Limit is how many further calls a silent node takes, those waiting in lanes
 // included. An acquire and the release that follows it count as one.
 const Limit = 64
+
+// maxHung is how many calls that were given up may be under way in one lane. More of them
+// hold it up, as the client does not come to an end with anything there.
+const maxHung = 16
 
 // A Table holds the lanes of a number of nodes. It is safe for concurrent use.
 type Table struct {
@@ -35,8 +45,14 @@ type Table struct {
 // it is open.
 type row struct {
 	resource string
-	tails    []*link
-	open     int
+	ends     []end // by node
+	open     int   // places in it, and those that were given up and are under way
+}
+
+// An end is what a lane has at one node.
+type end struct {
+	tail *link
+	hung int // places that were given up and are under way
 }
 
 // maxSpareRows bounds the rows kept for reuse.
@@ -44,26 +60,12 @@ const maxSpareRows = 64
 
 // NewTable returns a table for a number of nodes.
 func NewTable(nodes int) *Table {
-	return &Table{nodes: make([]node, nodes), rows: make(map[string]*row)}
-}
-
-// Open returns how many places are taken and not done.
-func (t *Table) Open() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.open
-}
-
-// Idle returns a channel that is closed once no place is open.
-func (t *Table) Idle() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.idle == nil {
-		t.idle = make(chan struct{})
+	t := &Table{nodes: make([]node, nodes), rows: make(map[string]*row)}
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		n.table, n.awake = t, n.look
 	}
-	idle := t.idle
-	t.settle()
-	return idle
+	return t
 }
 
 // Silent reports whether a node has owed an answer for longer than timeout and
@@ -74,27 +76,11 @@ func (t *Table) Silent(node int, timeout time.Duration) bool {
 	return t.nodes[node].silentFor(time.Now(), timeout) > 0
 }
 
-// Begin counts work that is no place, such as telling somebody of one, as open
-// until End.
-func (t *Table) Begin() {
+// Answered reports whether a node has answered anything since then.
+func (t *Table) Answered(node int, since time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.open++
-}
-
-// End ends what Begin began.
-func (t *Table) End() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.open--
-	t.settle()
-}
-
-func (t *Table) settle() {
-	if t.open == 0 && t.idle != nil {
-		close(t.idle)
-		t.idle = nil
-	}
+	return t.nodes[node].answered.After(since)
 }
 
 // A Kind says what a command is to the lane.
@@ -102,41 +88,43 @@ type Kind uint8
 
 // Kinds of commands.
 const (
-	// Acquire puts the train's value on a node.
+	// Acquire puts the series' value on a node.
 	Acquire Kind = iota
 	// Follow acts on a value that a node should hold. It is not queued behind
-	// an unanswered command of the same train.
+	// an unanswered command of the same series, unless that is a Follow that was given up.
 	Follow
-	// Release removes the value. It drops what the train has not sent yet, and
+	// Restore puts the value back, where a Follow may go.
+	Restore
+	// Release removes the value. It drops what the series has not sent yet, and
 	// is given a place wherever something was sent, whatever the limit says.
 	Release
 )
 
-// A Train is the sequence of commands that deal with one value of a resource, or
+// A Series is the sequence of commands that deal with one value of a resource, or
 // of several: the acquire, extensions, the release.
-type Train struct {
+type Series struct {
 	table     *Table
 	resources []string
-	cars      []car
+	ends      []seriesEnd
 }
 
-// A car is what a train has on one node.
-type car struct {
+// A seriesEnd is what a series has sent last to one node, or is to send.
+type seriesEnd struct {
 	last *Place // the latest place, while it is open
 	sent bool   // something was sent
 }
 
-// NewTrain returns a train that has sent nothing. It keeps the list of resources, of
-// which no two may be the same.
-func (t *Table) NewTrain(resources ...string) Train {
-	return Train{table: t, resources: resources, cars: make([]car, len(t.nodes))}
+// NewSeries returns a series that has sent nothing. It keeps the list of resources, of
+// which no two may be the same. Without any, its places are in no lane, and due at once.
+func (t *Table) NewSeries(resources ...string) Series {
+	return Series{table: t, resources: resources, ends: make([]seriesEnd, len(t.nodes))}
 }
 
 // Take takes a place for a command on every node for which want reports true
 // (nil: every node), all at once, and returns them in node order. Those
 // that got none have a State that says why. timeout is the node timeout of the
 // command's round.
-func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool) []Place {
+func (tr *Series) Take(kind Kind, timeout time.Duration, want func(node int) bool) []Place {
 	t := tr.table
 	places := make([]Place, len(t.nodes))
 	now := time.Now()
@@ -144,14 +132,14 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 	defer t.mu.Unlock()
 	for i := range places {
 		p := &places[i]
-		p.train, p.node, p.timeout = tr, i, timeout
+		p.series, p.node, p.timeout, p.kind = tr, i, timeout, kind
 		p.silentFor = t.nodes[i].silentFor(now, timeout)
 		switch {
 		case want != nil && !want(i):
 			p.state = Unwanted
 		case kind == Release:
 			tr.takeRelease(p, now)
-		case kind == Follow && tr.cars[i].last != nil:
+		case (kind == Follow || kind == Restore) && !tr.ends[i].mayFollow():
 			p.state = Behind
 		case p.silentFor > 0 && t.nodes[i].further >= Limit:
 			p.state = Full
@@ -163,9 +151,15 @@ func (tr *Train) Take(kind Kind, timeout time.Duration, want func(node int) bool
 	return places
 }
 
+// mayFollow reports whether a command may be sent that deals with the value: none is
+// unanswered that may put it there, or that somebody waits for.
+func (c *seriesEnd) mayFollow() bool {
+	return c.last == nil || c.last.kind == Follow && c.last.givenUp
+}
+
 // takeRelease drops what was not sent, and queues the release where something was.
-func (tr *Train) takeRelease(p *Place, now time.Time) {
-	c := &tr.cars[p.node]
+func (tr *Series) takeRelease(p *Place, now time.Time) {
+	c := &tr.ends[p.node]
 	c.drop(now)
 	if !c.sent {
 		p.state = Unneeded
@@ -181,21 +175,21 @@ func (tr *Train) takeRelease(p *Place, now time.Time) {
 	tr.enqueue(p, now)
 }
 
-// Drop drops what the train has not sent to a node yet.
-func (tr *Train) Drop(node int) {
+// Drop drops what the series has not sent to a node yet.
+func (tr *Series) Drop(node int) {
 	tr.table.mu.Lock()
 	defer tr.table.mu.Unlock()
-	tr.cars[node].drop(time.Now())
+	tr.ends[node].drop(time.Now())
 }
 
-func (c *car) drop(now time.Time) {
+func (c *seriesEnd) drop(now time.Time) {
 	if c.last != nil && c.last.state == waiting {
 		c.last.drop(now)
 	}
 }
 
 // enqueue puts p at the end of its lanes.
-func (tr *Train) enqueue(p *Place, now time.Time) {
+func (tr *Series) enqueue(p *Place, now time.Time) {
 	t, n := tr.table, &tr.table.nodes[p.node]
 	t.open++
 	n.open++
@@ -203,7 +197,7 @@ func (tr *Train) enqueue(p *Place, now time.Time) {
 	if p.unit {
 		n.further++
 	}
-	tr.cars[p.node].last = p
+	tr.ends[p.node].last = p
 	p.taken = true
 	if more := len(tr.resources) - 1; more > 0 {
 		p.more = make([]link, more)
@@ -214,7 +208,7 @@ func (tr *Train) enqueue(p *Place, now time.Time) {
 	if p.behind > 0 {
 		p.state, p.queued = waiting, true
 	} else {
-		p.run()
+		p.run(now)
 	}
 }
 
@@ -227,42 +221,48 @@ func (t *Table) join(k *link, p *Place, resource string) {
 	}
 	r.open++
 	k.place, k.row = p, r
-	if tail := r.tails[p.node]; tail != nil {
-		k.prev, tail.next = tail, k
+	end := &r.ends[p.node]
+	if end.tail != nil {
+		k.prev, end.tail.next = end.tail, k
 		p.behind++
 	}
-	r.tails[p.node] = k
+	end.tail = k
 }
 
-// leave takes a place's link out of its lane. It returns the place that is due by
-// that, if any.
-func (t *Table) leave(k *link) (due *Place) {
-	r, node, prev, next := k.row, k.place.node, k.prev, k.next
-	*k = link{}
+// part takes a link out of its lane. It returns the place that is due by that, if any.
+func (k *link) part() (due *Place) {
+	prev, next := k.prev, k.next
+	k.prev, k.next = nil, nil
 	if prev != nil {
 		prev.next = next
 	}
 	if next != nil {
 		next.prev = prev
 	} else {
-		r.tails[node] = prev
+		k.row.ends[k.place.node].tail = prev
 	}
 	if prev == nil && next != nil {
 		if next.place.behind--; next.place.behind == 0 {
 			due = next.place
 		}
 	}
+	return due
+}
+
+// leave ends what a link out of its lane has to do with the row.
+func (t *Table) leave(k *link) {
+	r := k.row
+	*k = link{}
 	if r.open--; r.open == 0 {
 		delete(t.rows, r.resource)
 		if len(t.spare) < maxSpareRows {
 			t.spare = append(t.spare, r)
 		}
 	}
-	return due
 }
 
-// Resources returns what the train is about. The list is not to be changed.
-func (tr *Train) Resources() []string { return tr.resources }
+// Resources returns what the series is about. The list is not to be changed.
+func (tr *Series) Resources() []string { return tr.resources }
 
 func (t *Table) newRow(resource string) *row {
 	if n := len(t.spare); n > 0 {
@@ -271,24 +271,34 @@ func (t *Table) newRow(resource string) *row {
 		r.resource = resource
 		return r
 	}
-	return &row{resource: resource, tails: make([]*link, len(t.nodes))}
+	return &row{resource: resource, ends: make([]end, len(t.nodes))}
 }
 
-// Undone notes that all the train has sent to a node so far has done nothing there,
+// Resume notes that something was sent to every node, by an earlier series of the same
+// value that has come to its end.
+func (tr *Series) Resume() {
+	tr.table.mu.Lock()
+	defer tr.table.mu.Unlock()
+	for i := range tr.ends {
+		tr.ends[i].sent = true
+	}
+}
+
+// Undone notes that all the series has sent to a node so far has done nothing there,
 // for certain: it need not be released.
-func (tr *Train) Undone(node int) {
+func (tr *Series) Undone(node int) {
 	tr.table.mu.Lock()
 	defer tr.table.mu.Unlock()
-	tr.cars[node].sent = false
+	tr.ends[node].sent = false
 }
 
-// Pending reports whether a command of the train is sent and not answered, or
+// Pending reports whether a command of the series is sent and not answered, or
 // waits to be sent.
-func (tr *Train) Pending() bool {
+func (tr *Series) Pending() bool {
 	tr.table.mu.Lock()
 	defer tr.table.mu.Unlock()
-	for i := range tr.cars {
-		if tr.cars[i].last != nil {
+	for i := range tr.ends {
+		if tr.ends[i].last != nil {
 			return true
 		}
 	}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPlacesComeInNodeOrderWithAReasonWhereThereIsNone(t *testing.T) {
 	t.Parallel()
-	tr := lane.NewTable(3).NewTrain("r")
+	tr := lane.NewTable(3).NewSeries("r")
 	places := tr.Take(lane.Acquire, timeout, func(node int) bool { return node != 1 })
 	require.Len(t, places, 3)
 	assert.True(t, places[0].Taken())
@@ -39,7 +39,7 @@ func TestPlacesComeInNodeOrderWithAReasonWhereThereIsNone(t *testing.T) {
 func TestOtherResourcesAndOtherNodesDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(2)
-		a, b := table.NewTrain("a"), table.NewTrain("b")
+		a, b := table.NewSeries("a"), table.NewSeries("b")
 		pa := a.Take(lane.Acquire, timeout, func(node int) bool { return node == 0 })
 		pb := b.Take(lane.Acquire, timeout, nil)
 		requireRuns(t, wait(&pa[0]))
@@ -81,7 +81,7 @@ func TestDroppingTheLastOfALaneLeavesTheLaneInOrder(t *testing.T) {
 		trains, places, turns := queue(table, 3)
 		trains[2].Take(lane.Release, timeout, nil)
 		requireDropped(t, turns[2])
-		late := table.NewTrain("r")
+		late := table.NewSeries("r")
 		place := late.Take(lane.Acquire, timeout, nil)
 		turn := wait(&place[0])
 
@@ -98,7 +98,7 @@ func TestDroppingTheLastOfALaneLeavesTheLaneInOrder(t *testing.T) {
 func TestDroppedAcquireIsDroppedThoughItsGoroutineHasNotStarted(t *testing.T) {
 	t.Parallel()
 	table := lane.NewTable(1)
-	first, second := table.NewTrain("r"), table.NewTrain("r")
+	first, second := table.NewSeries("r"), table.NewSeries("r")
 	running := first.Take(lane.Acquire, timeout, nil)
 	waiting := second.Take(lane.Acquire, timeout, nil)
 	second.Take(lane.Release, timeout, nil)
@@ -131,7 +131,7 @@ func TestReleaseIsQueuedBehindItsRunningAcquire(t *testing.T) {
 func TestReleaseDropsAnExtensionThatWaitsAndIsSentItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
-		tr, other := table.NewTrain("r"), table.NewTrain("r")
+		tr, other := table.NewSeries("r"), table.NewSeries("r")
 		acquire := tr.Take(lane.Acquire, timeout, nil)
 		acquire[0].Done(true)
 		blocker := other.Take(lane.Acquire, timeout, nil)
@@ -155,12 +155,14 @@ func TestReleaseDropsAnExtensionThatWaitsAndIsSentItself(t *testing.T) {
 func TestFollowIsBehindWhileItsTrainHasAnUnansweredCommandThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(2)
-		tr, other := table.NewTrain("r"), table.NewTrain("r")
+		tr, other := table.NewSeries("r"), table.NewSeries("r")
 		blocker := other.Take(lane.Acquire, timeout, func(node int) bool { return node == 1 })
 		acquire := tr.Take(lane.Acquire, timeout, nil)
 		requireBehind := func(why string) {
 			t.Helper()
-			for node, p := range tr.Take(lane.Follow, timeout, nil) {
+			places := tr.Take(lane.Follow, timeout, nil)
+			for node := range places {
+				p := &places[node]
 				require.Falsef(t, p.Taken(), "%s, node %d", why, node)
 				require.Equalf(t, lane.Behind, p.Reason(), "%s, node %d", why, node)
 			}
@@ -194,7 +196,7 @@ func TestFollowIsBehindWhileItsTrainHasAnUnansweredCommandThere(t *testing.T) {
 func TestFollowIsQueuedBehindOtherTrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
-		tr, other := table.NewTrain("r"), table.NewTrain("r")
+		tr, other := table.NewSeries("r"), table.NewSeries("r")
 		acquire := tr.Take(lane.Acquire, timeout, nil)
 		acquire[0].Done(true)
 		blocker := other.Take(lane.Acquire, timeout, nil)
@@ -210,7 +212,7 @@ func TestFollowIsQueuedBehindOtherTrains(t *testing.T) {
 func TestPendingReportsWhetherAnAnswerIsOwed(t *testing.T) {
 	t.Parallel()
 	table := lane.NewTable(2)
-	tr := table.NewTrain("r")
+	tr := table.NewSeries("r")
 	assert.False(t, tr.Pending())
 	acquire := tr.Take(lane.Acquire, timeout, nil)
 	assert.True(t, tr.Pending())
@@ -219,9 +221,9 @@ func TestPendingReportsWhetherAnAnswerIsOwed(t *testing.T) {
 	acquire[0].Done(false)
 	assert.False(t, tr.Pending())
 
-	first := table.NewTrain("q")
+	first := table.NewSeries("q")
 	running := first.Take(lane.Acquire, timeout, nil)
-	second := table.NewTrain("q")
+	second := table.NewSeries("q")
 	waiting := second.Take(lane.Acquire, timeout, nil)
 	assert.True(t, second.Pending(), "it waits to be sent")
 	for i := range running {
@@ -235,7 +237,7 @@ func TestPendingReportsWhetherAnAnswerIsOwed(t *testing.T) {
 func TestSecondReleaseIsQueuedBehindTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
-		tr := table.NewTrain("r")
+		tr := table.NewSeries("r")
 		acquire := tr.Take(lane.Acquire, timeout, nil)
 		acquire[0].Done(true)
 		release := tr.Take(lane.Release, timeout, nil)
@@ -255,7 +257,7 @@ func TestIdleClosesWhenNothingIsOpen(t *testing.T) {
 	table := lane.NewTable(2)
 	requireClosed(t, table.Idle())
 
-	tr := table.NewTrain("r")
+	tr := table.NewSeries("r")
 	places := tr.Take(lane.Acquire, timeout, nil)
 	assert.Equal(t, 2, table.Open())
 	idle, too := table.Idle(), table.Idle()
@@ -276,7 +278,7 @@ func TestIdleClosesWhenNothingIsOpen(t *testing.T) {
 func TestIdleWaitsForTheGoroutineOfADroppedPlace(t *testing.T) {
 	t.Parallel()
 	table := lane.NewTable(1)
-	first, second := table.NewTrain("r"), table.NewTrain("r")
+	first, second := table.NewSeries("r"), table.NewSeries("r")
 	running := first.Take(lane.Acquire, timeout, nil)
 	waiting := second.Take(lane.Acquire, timeout, nil)
 	second.Take(lane.Release, timeout, nil)
@@ -292,7 +294,7 @@ func TestManyResourcesLeaveNoMemoryBehind(t *testing.T) {
 	table := lane.NewTable(3)
 	visit := func(from, to int) {
 		for i := from; i < to; i++ {
-			tr := table.NewTrain(fmt.Sprint("a resource with a long name, number ", i))
+			tr := table.NewSeries(fmt.Sprint("a resource with a long name, number ", i))
 			for _, kind := range []lane.Kind{lane.Acquire, lane.Follow, lane.Release} {
 				places := tr.Take(kind, timeout, nil)
 				for node := range places {
@@ -313,9 +315,9 @@ func TestManyResourcesLeaveNoMemoryBehind(t *testing.T) {
 func TestRowsAreReused(t *testing.T) {
 	table := lane.NewTable(3)
 	resources := []string{"r"}
-	// A train's cars and the places it takes are new, the rest is not.
+	// A series' ends and the places it takes are new, the rest is not.
 	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
-		tr := table.NewTrain(resources...)
+		tr := table.NewSeries(resources...)
 		places := tr.Take(lane.Acquire, timeout, nil)
 		for node := range places {
 			places[node].Done(true)
@@ -332,9 +334,9 @@ func heap() uint64 {
 
 // queue has n trains take a place in one lane of a single node, and starts
 // their goroutines, the last one first.
-func queue(table *lane.Table, n int) (trains []*lane.Train, places []*lane.Place, turns []<-chan bool) {
+func queue(table *lane.Table, n int) (trains []*lane.Series, places []*lane.Place, turns []<-chan bool) {
 	for range n {
-		tr := table.NewTrain("r")
+		tr := table.NewSeries("r")
 		trains = append(trains, &tr)
 		places = append(places, &tr.Take(lane.Acquire, timeout, nil)[0])
 	}
@@ -357,6 +359,8 @@ type turn struct {
 	told chan struct{}
 	send bool
 }
+
+func (w *turn) GiveUp() {}
 
 func (w *turn) Due(send bool) {
 	w.send = send

@@ -7,6 +7,17 @@ type node struct {
 	open    int       // places taken and not done
 	further int       // of them, taken while the node was silent
 	since   time.Time // when the first place after its last answer was taken; zero if nothing is owed
+
+	table *Table
+	// The places whose command is sent, in the order in which they were, without those that
+	// are written off.
+	first, last *Place
+	timer       *time.Timer // calls awake, which looks at them
+	awake       func()
+	wakes       time.Time // when it does; zero if it does not
+	listens     bool      // it is to do so after the next answer
+	heard       time.Time // when the latest command was sent that it has answered
+	answered    time.Time // when it has answered last
 }
 
 // silentFor returns for how long the node has not answered, or 0 if that is
@@ -36,6 +47,9 @@ func (n *node) owe(now time.Time) {
 // it without a gap until the node timeout has passed.
 func (n *node) end(answered bool, now time.Time, timeout time.Duration) {
 	n.open--
+	if answered {
+		n.answered = now
+	}
 	if answered || (n.open == 0 && n.silentFor(now, timeout) == 0) {
 		n.since = time.Time{}
 	}

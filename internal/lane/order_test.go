@@ -83,7 +83,7 @@ type journal struct {
 }
 
 type command struct {
-	train     int64
+	series    int64
 	kind      lane.Kind
 	dropped   bool
 	node      int
@@ -100,12 +100,13 @@ func (j *journal) requireCleanedUp(t *testing.T) {
 	for _, c := range j.arrived {
 		switch c.kind {
 		case lane.Acquire:
-			there[c.train] = true
+			there[c.series] = true
 		case lane.Follow:
-			require.True(t, there[c.train], "an extension without its acquire: %+v", c)
+			require.True(t, there[c.series], "an extension without its acquire: %+v", c)
+		case lane.Restore:
 		case lane.Release:
-			require.True(t, there[c.train], "a release without its acquire: %+v", c)
-			delete(there, c.train)
+			require.True(t, there[c.series], "a release without its acquire: %+v", c)
+			delete(there, c.series)
 		}
 	}
 	require.Empty(t, there, "values left behind")
@@ -116,13 +117,13 @@ func (j *journal) requireCleanedUp(t *testing.T) {
 type caller struct {
 	history *history
 	random  *rand.Rand
-	live    []*train
+	live    []*series
 	queue   []func() // goroutines to start
 	wg      sync.WaitGroup
 }
 
-type train struct {
-	lane.Train
+type series struct {
+	lane.Series
 
 	id        int64
 	resources []int
@@ -132,7 +133,7 @@ func (c *caller) run(rounds int) {
 	for done := 0; done < rounds; {
 		for range 1 + c.random.IntN(16) {
 			if len(c.live) == 0 || c.random.IntN(3) == 0 {
-				tr := c.train()
+				tr := c.series()
 				c.live = append(c.live, tr)
 				c.give(tr, lane.Acquire)
 			} else if i := c.random.IntN(len(c.live)); c.random.IntN(2) == 0 {
@@ -152,18 +153,18 @@ func (c *caller) run(rounds int) {
 	c.wg.Wait()
 }
 
-// train returns a train for one or several resources, in any order.
-func (c *caller) train() *train {
+// series returns a series for one or several resources, in any order.
+func (c *caller) series() *series {
 	resources := c.random.Perm(historyResources)[:1+c.random.IntN(historyResources)]
 	names := make([]string, len(resources))
 	for i, r := range resources {
 		names[i] = fmt.Sprint("resource", r)
 	}
-	return &train{c.history.table.NewTrain(names...), c.history.trains.Add(1), resources}
+	return &series{c.history.table.NewSeries(names...), c.history.trains.Add(1), resources}
 }
 
 // give takes the places of a round and notes their order, in one step.
-func (c *caller) give(tr *train, kind lane.Kind) {
+func (c *caller) give(tr *series, kind lane.Kind) {
 	h := c.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -174,7 +175,7 @@ func (c *caller) give(tr *train, kind lane.Kind) {
 			h.refused[p.Reason()].Add(1)
 			continue
 		}
-		cmd := &command{train: tr.id, kind: kind, node: node, resources: tr.resources}
+		cmd := &command{series: tr.id, kind: kind, node: node, resources: tr.resources}
 		for _, r := range tr.resources {
 			j := h.lane(r, node)
 			j.taken = append(j.taken, cmd)

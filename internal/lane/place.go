@@ -1,17 +1,20 @@
 package lane
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A State is where a place stands.
 type State uint8
 
-// States of a place as [Train.Take] returns it. The first two are places.
+// States of a place as [Series.Take] returns it. The first two are places.
 const (
 	running State = iota + 1
 	waiting
 
 	Unwanted // the caller did not ask for it
-	Behind   // an earlier command of the same train is unanswered there
+	Behind   // an earlier command of the same series is unanswered there
 	Full     // the node is silent and has taken all the calls it may
 	Unneeded // nothing was sent that would have to be released
 
@@ -21,10 +24,10 @@ const (
 
 // A Place is a command's turn in its lanes.
 type Place struct {
-	train     *Train
+	series    *Series
 	first     link   // in the lane of the first resource
 	more      []link // in those of the others; nil once it has left
-	waiter    Waiter // told when the place is due, or dropped
+	waiter    Waiter // told when the place is due, dropped, or given up
 	timeout   time.Duration
 	silentFor time.Duration
 	node      int
@@ -33,6 +36,15 @@ type Place struct {
 	taken     bool // there is, or was, a place
 	queued    bool // it had to wait
 	unit      bool // counts towards Limit
+	kind      Kind
+
+	// While its command is sent.
+	sent         time.Time
+	older, newer *Place      // among those of the node
+	known        atomic.Bool // waiter is set
+	givenUp      bool
+	gaveUp       time.Time // when that was
+	writtenOff   bool      // it does not count as open any more
 }
 
 // A link is where a place stands in one lane.
@@ -67,25 +79,34 @@ func (p *Place) Queued() bool { return p.queued }
 // Timeout returns the node timeout of the command's round.
 func (p *Place) Timeout() time.Duration { return p.timeout }
 
+// Resources returns what the series of the place is about. The list is not to be changed.
+func (p *Place) Resources() []string { return p.series.resources }
+
 // A Waiter is told of its place.
 type Waiter interface {
 	// Due is called once: with true when the command is to be sent, as all earlier
 	// ones of its lanes are done, or with false when the place has been dropped. It
 	// may be called on the goroutine of another one's Done, and must not block.
 	Due(send bool)
+	// GiveUp is called, after that, when the node has not answered for the node timeout:
+	// what follows in the lanes of the place is sent now. It must not block.
+	GiveUp()
 }
 
 // Then has w told, at once or when the time has come.
 func (p *Place) Then(w Waiter) {
 	if !p.queued {
+		p.waiter = w
+		p.known.Store(true)
 		w.Due(true)
 		return
 	}
-	t := p.train.table
+	t := p.series.table
 	t.mu.Lock()
 	state := p.state
-	if state == waiting {
+	if state != dropped {
 		p.waiter = w
+		p.known.Store(true)
 	}
 	t.mu.Unlock()
 	switch state {
@@ -109,11 +130,13 @@ func (p *Place) Done(answered bool) { p.DoneAt(time.Now(), answered) }
 
 // DoneAt is Done for a call that has ended at that moment, just now.
 func (p *Place) DoneAt(now time.Time, answered bool) {
-	t := p.train.table
+	t := p.series.table
 	var one [1]Waiter
 	t.mu.Lock()
 	p.state = done
-	t.open--
+	if !p.writtenOff {
+		t.open--
+	}
 	due := p.leave(answered, now, one[:0])
 	t.settle()
 	t.mu.Unlock()
@@ -130,35 +153,60 @@ func (p *Place) drop(now time.Time) {
 		go w.Due(true)
 	}
 	if p.waiter != nil {
-		go p.train.table.tellDropped(p.waiter)
+		go p.series.table.tellDropped(p.waiter)
 	}
 }
 
 // leave takes p out of its lanes and lets those run that are due by that. It appends
 // to due whom to tell.
 func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
-	t, n := p.train.table, &p.train.table.nodes[p.node]
-	if last := &p.train.cars[p.node].last; *last == p {
+	t, n := p.series.table, &p.series.table.nodes[p.node]
+	if last := &p.series.ends[p.node].last; *last == p {
 		*last = nil // a held lock keeps no places
 	}
 	if p.unit {
 		n.further--
 	}
+	if p.state == done && !p.writtenOff {
+		n.unlist(p)
+	}
 	n.end(answered, now, p.timeout)
-	for i := range p.train.resources {
-		if next := t.leave(p.link(i)); next != nil {
-			n.owe(time.Now()) // now may be a while ago
-			next.run()
-			if next.waiter != nil { // else its Then finds it running
-				due = append(due, next.waiter)
-			}
+	if answered {
+		n.hears(p.sent)
+	}
+	if !p.givenUp {
+		due = p.part(due)
+	}
+	for i := range p.series.resources {
+		k := p.link(i)
+		if p.givenUp {
+			k.row.ends[p.node].hung--
 		}
+		t.leave(k)
 	}
 	p.more = nil
 	return due
 }
 
-func (p *Place) run() {
-	p.state = running
-	p.train.cars[p.node].sent = true
+// part takes p out of its lanes, and lets those run that are due by that. It appends to
+// due whom to tell.
+func (p *Place) part(due []Waiter) []Waiter {
+	n := &p.series.table.nodes[p.node]
+	for i := range p.series.resources {
+		if next := p.link(i).part(); next != nil {
+			now := time.Now() // the caller's may be a while ago
+			n.owe(now)
+			next.run(now)
+			if next.waiter != nil { // else its Then finds it running
+				due = append(due, next.waiter)
+			}
+		}
+	}
+	return due
+}
+
+func (p *Place) run(now time.Time) {
+	p.state, p.sent = running, now
+	p.series.ends[p.node].sent = true
+	p.series.table.nodes[p.node].list(p)
 }

@@ -23,7 +23,7 @@ func TestACommandForSeveralResourcesIsDueWhenItIsTheFirstInAllTheirLanes(t *test
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
 		acquire := func(resources ...string) *lane.Place {
-			tr := table.NewTrain(resources...)
+			tr := table.NewSeries(resources...)
 			return take(&tr, lane.Acquire)
 		}
 		a, c := acquire("a"), acquire("c")
@@ -54,13 +54,13 @@ func TestACommandForSeveralResourcesIsDueWhenItIsTheFirstInAllTheirLanes(t *test
 func TestADroppedCommandForSeveralResourcesFreesAllTheirLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
-		a := table.NewTrain("a")
+		a := table.NewSeries("a")
 		first := take(&a, lane.Acquire)
-		all := table.NewTrain("a", "b", "c")
+		all := table.NewSeries("a", "b", "c")
 		dropped := take(&all, lane.Acquire)
 		var behind []*lane.Place
 		for _, r := range []string{"a", "b", "c"} {
-			tr := table.NewTrain(r)
+			tr := table.NewSeries(r)
 			behind = append(behind, take(&tr, lane.Acquire))
 		}
 		require.Equal(t, lane.Unneeded, take(&all, lane.Release).Reason())
@@ -86,11 +86,11 @@ func TestACommandForSeveralResourcesCountsOnceTowardsTheLimit(t *testing.T) {
 		}
 		f.silence(t)
 		for range lane.Limit {
-			tr := f.table.NewTrain(resources...)
+			tr := f.table.NewSeries(resources...)
 			require.True(t, take(&tr, lane.Acquire).Taken())
 		}
 		assert.Equal(t, 1+lane.Limit, f.table.Open())
-		tr := f.table.NewTrain(resources...)
+		tr := f.table.NewSeries(resources...)
 		assert.Equal(t, lane.Full, take(&tr, lane.Acquire).Reason())
 	})
 }
@@ -98,7 +98,7 @@ func TestACommandForSeveralResourcesCountsOnceTowardsTheLimit(t *testing.T) {
 func TestAPlaceThatAnotherOneHasFollowedIsOverWithoutIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
-		tr := table.NewTrain("r")
+		tr := table.NewSeries("r")
 		acquire := take(&tr, lane.Acquire)
 		release := take(&tr, lane.Release)
 		assert.False(t, goesOn(release))
@@ -117,6 +117,8 @@ type guarded struct {
 	told chan bool
 }
 
+func (g guarded) GiveUp() {}
+
 func (g guarded) Due(send bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -126,7 +128,7 @@ func (g guarded) Due(send bool) {
 func TestWhoReleasesUnderALockOfItsOwnMayDropWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(1)
-		first, both, last := table.NewTrain("a"), table.NewTrain("a", "b"), table.NewTrain("b")
+		first, both, last := table.NewSeries("a"), table.NewSeries("a", "b"), table.NewSeries("b")
 		blocker, dropped, due := take(&first, lane.Acquire), take(&both, lane.Acquire), take(&last, lane.Acquire)
 		var mu sync.Mutex
 		w, next := guarded{&mu, make(chan bool, 1)}, guarded{&mu, make(chan bool, 1)}

@@ -21,21 +21,21 @@ type fleet struct {
 func newFleet() *fleet { return &fleet{table: lane.NewTable(1)} }
 
 // acquire takes a place for an acquire on a lane of its own.
-func (f *fleet) acquire() (*lane.Train, *lane.Place) {
+func (f *fleet) acquire() (*lane.Series, *lane.Place) {
 	f.names++
 	return f.acquireOn(fmt.Sprint("resource", f.names))
 }
 
-func (f *fleet) acquireOn(resource string) (*lane.Train, *lane.Place) {
-	tr := f.table.NewTrain(resource)
+func (f *fleet) acquireOn(resource string) (*lane.Series, *lane.Place) {
+	tr := f.table.NewSeries(resource)
 	return &tr, take(&tr, lane.Acquire)
 }
 
-func take(tr *lane.Train, kind lane.Kind) *lane.Place { return &tr.Take(kind, timeout, nil)[0] }
+func take(tr *lane.Series, kind lane.Kind) *lane.Place { return &tr.Take(kind, timeout, nil)[0] }
 
 // silentFor asks for how long the node has been silent and takes no place.
 func (f *fleet) silentFor() time.Duration {
-	tr := f.table.NewTrain("r")
+	tr := f.table.NewSeries("r")
 	return tr.Take(lane.Follow, timeout, func(int) bool { return false })[0].SilentFor()
 }
 
@@ -85,7 +85,7 @@ func TestNodeTimeoutIsThatOfTheCommandWhichAsks(t *testing.T) {
 		f := newFleet()
 		f.acquire()
 		time.Sleep(timeout)
-		tr := f.table.NewTrain("r")
+		tr := f.table.NewSeries("r")
 		patient := tr.Take(lane.Acquire, 2*timeout, nil)
 		assert.Zero(t, patient[0].SilentFor())
 		_, hasty := f.acquire()
@@ -96,10 +96,10 @@ func TestNodeTimeoutIsThatOfTheCommandWhichAsks(t *testing.T) {
 func TestSilentNodeTakes64FurtherCallsAndNoMore(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		next func(f *fleet) (*lane.Train, *lane.Place)
+		next func(f *fleet) (*lane.Series, *lane.Place)
 	}{
 		{"each in a lane of its own", (*fleet).acquire},
-		{"all in one lane", func(f *fleet) (*lane.Train, *lane.Place) { return f.acquireOn("one") }},
+		{"all in one lane", func(f *fleet) (*lane.Series, *lane.Place) { return f.acquireOn("one") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestCallsFromBeforeTheSilenceAreNotFurtherOnes(t *testing.T) {
 func TestSilentNodeIsNeverRefusedAReleaseOfWhatWasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
-		var held, unanswered []*lane.Train
+		var held, unanswered []*lane.Series
 		for range 10 * lane.Limit {
 			tr, p := f.acquire()
 			p.Done(true)
@@ -232,7 +232,7 @@ func TestDroppedAcquireMakesRoomOnASilentNode(t *testing.T) {
 		f.silence(t)
 		_, head := f.acquireOn("one")
 		requireTaken(t, head)
-		var waiting []*lane.Train
+		var waiting []*lane.Series
 		for range lane.Limit - 1 {
 			tr, p := f.acquireOn("one")
 			requireTaken(t, p)
@@ -371,14 +371,14 @@ func TestSilenceOfOneNodeIsNotThatOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := lane.NewTable(2)
 		for i := range 2 * lane.Limit {
-			tr := table.NewTrain(fmt.Sprint("resource", i))
+			tr := table.NewSeries(fmt.Sprint("resource", i))
 			places := tr.Take(lane.Acquire, timeout, nil)
 			places[1].Done(true)
 			time.Sleep(timeout)
 			assert.Zero(t, places[1].SilentFor())
 			requireTaken(t, &places[1])
 		}
-		tr := table.NewTrain("r")
+		tr := table.NewSeries("r")
 		places := tr.Take(lane.Acquire, timeout, nil)
 		requireFull(t, &places[0])
 		requireTaken(t, &places[1])

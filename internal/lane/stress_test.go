@@ -45,13 +45,13 @@ type stress struct {
 	wg     sync.WaitGroup
 }
 
-// lock takes a train from its acquire to its release.
+// lock takes a series from its acquire to its release.
 func (s *stress) lock() {
 	var resources []string
 	for _, r := range s.random.Perm(5)[:1+s.random.IntN(3)] {
 		resources = append(resources, fmt.Sprint("resource", r))
 	}
-	tr := s.table.NewTrain(resources...)
+	tr := s.table.NewSeries(resources...)
 	s.send(&tr, lane.Acquire)
 	for range s.random.IntN(4) {
 		time.Sleep(time.Duration(s.random.Int64N(int64(timeout))))
@@ -63,7 +63,7 @@ func (s *stress) lock() {
 }
 
 // send has each node answer, fail or go silent after a while.
-func (s *stress) send(tr *lane.Train, kind lane.Kind) {
+func (s *stress) send(tr *lane.Series, kind lane.Kind) {
 	places := tr.Take(kind, timeout, nil)
 	for node := range places {
 		p := &places[node]
@@ -91,7 +91,7 @@ func requireNoFurther(t *testing.T, table *lane.Table, nodes int) {
 	sent := 0
 	ask := func() []lane.Place {
 		sent++
-		tr := table.NewTrain(fmt.Sprint("another", sent))
+		tr := table.NewSeries(fmt.Sprint("another", sent))
 		return tr.Take(lane.Acquire, timeout, nil)
 	}
 	places := ask()
@@ -101,12 +101,12 @@ func requireNoFurther(t *testing.T, table *lane.Table, nodes int) {
 	ask()
 	time.Sleep(timeout)
 	for range lane.Limit {
-		for node, p := range ask() {
-			require.Truef(t, p.Taken(), "node %d", node)
+		for node, places := 0, ask(); node < len(places); node++ {
+			require.Truef(t, places[node].Taken(), "node %d", node)
 		}
 	}
-	for node, p := range ask() {
-		require.Equalf(t, lane.Full, p.Reason(), "node %d", node)
+	for node, places := 0, ask(); node < len(places); node++ {
+		require.Equalf(t, lane.Full, places[node].Reason(), "node %d", node)
 	}
 	require.Equal(t, (1+lane.Limit)*nodes, table.Open())
 }

@@ -63,6 +63,28 @@ func Delay(delay, jitter time.Duration, u float64) time.Duration {
 	return saturate(d, 0)
 }
 
+// Patience returns how long a call with so many retries waits: retries × delay.
+func Patience(retries int, delay time.Duration) time.Duration {
+	if retries > 0 && delay > math.MaxInt64/time.Duration(retries) {
+		return math.MaxInt64
+	}
+	return time.Duration(max(retries, 0)) * max(delay, 0)
+}
+
+// RetryPause returns the pause before the next of some retries of a call that has left
+// to wait. The last one is at the end of left; the others are spread by jitter, as Delay
+// does, around the pause with which they come out even.
+func RetryPause(left time.Duration, retries int, jitter time.Duration, u float64) time.Duration {
+	switch {
+	case left <= 0:
+		return 0
+	case retries <= 1:
+		return left
+	}
+	mean := left / time.Duration(retries)
+	return min(Delay(mean, min(max(jitter, 0), mean), u), left)
+}
+
 // Bounds of SplitPause: a round trip on a local network, and the width of the
 // window that separates a handful of contenders over a slow one.
 const (
@@ -80,31 +102,6 @@ func SplitPause(roundTrip time.Duration, n int, u float64) time.Duration {
 	unit := min(max(roundTrip, minSplitUnit), maxSplitUnit)
 	window := min(unit<<(min(max(n, 0), maxSplitDoublings)+1), maxSplitWait)
 	return time.Duration(u * float64(window))
-}
-
-// Bounds of LinePause.
-const (
-	minLinePause  = 50 * time.Millisecond
-	maxLinePause  = 2 * time.Second
-	maxAgePause   = 400 * time.Millisecond
-	agePerPause   = 4
-	linePauseRank = 20 * time.Millisecond // for each one before
-	lineSpread    = 5 * time.Millisecond  // for each one before, when the holder runs out
-)
-
-// LinePause returns how long a Locker in line waits before it asks again although
-// nobody has told it to: until what it waits for runs out, which is in left
-// unless that is negative, but not for longer than those before it may take, or
-// a quarter of the age of the refusal. u is uniform in [0, 1).
-func LinePause(left time.Duration, rank int, age time.Duration, u float64) time.Duration {
-	rank = min(max(rank, 0), int(maxLinePause/linePauseRank))
-	pause := max(minLinePause, min(age/agePerPause, maxAgePause), time.Duration(rank)*linePauseRank)
-	pause = time.Duration((0.75 + u/2) * float64(pause))
-	if left < 0 {
-		return pause
-	}
-	// Redis deletes a key in the millisecond after its last one.
-	return min(pause, left+time.Millisecond+time.Duration(rank)*lineSpread)
 }
 
 // saturate converts d to a duration and adds more, staying within the range

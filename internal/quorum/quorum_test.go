@@ -2,6 +2,7 @@ package quorum_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -215,4 +216,23 @@ func TestSplitPauseIsBoundedHoweverOftenTheVotesSplit(t *testing.T) {
 		assert.Equalf(t, 100*ms, quorum.SplitPause(20*ms, n, 0.5), "n %d", n)
 	}
 	assert.Equal(t, 20*ms, quorum.SplitPause(20*ms, -1, 0.5))
+}
+
+func TestRetryPausesAddUpToTheRetriesTimesTheirDelay(t *testing.T) {
+	for _, retries := range []int{1, 2, 10, 1000} {
+		for _, jitter := range []time.Duration{0, time.Millisecond, 400 * time.Millisecond, time.Hour, math.MaxInt64} {
+			delay := 400 * time.Millisecond
+			left, made := quorum.Patience(retries, delay), 0
+			for ; left > 0; made++ {
+				pause := quorum.RetryPause(left, retries-made, jitter, rand.Float64()) //nolint:gosec // nothing secret depends on it
+				left -= pause
+			}
+			assert.Zero(t, left)
+			assert.Equal(t, retries, made)
+		}
+	}
+	assert.Equal(t, 100*time.Millisecond, quorum.RetryPause(300*time.Millisecond, 3, 0, 0.5))
+	assert.Equal(t, time.Duration(math.MaxInt64), quorum.Patience(math.MaxInt, time.Hour))
+	assert.Equal(t, time.Second, quorum.RetryPause(time.Second, 0, time.Second, 0))
+	assert.Zero(t, quorum.RetryPause(0, 3, time.Second, 0.5))
 }

@@ -70,11 +70,18 @@ func (a *Acquire) Outcome(waiting, silent int) Outcome {
 }
 
 func (a *Acquire) top() int {
-	top := 0
+	_, count := a.Top()
+	return count
+}
+
+// Top returns the mark in favour of which most nodes have refused, and how many.
+func (a *Acquire) Top() (name string, count int) {
 	for i := range a.marks {
-		top = max(top, a.marks[i].count)
+		if a.marks[i].count > count {
+			name, count = a.marks[i].name, a.marks[i].count
+		}
 	}
-	return top
+	return name, count
 }
 
 // Extend counts the votes of an extension.

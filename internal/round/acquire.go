@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/quorum"
 )
 
@@ -17,31 +19,41 @@ type attempt struct {
 
 	grant  *Grant
 	to     *acquiring
-	ticket Ticket
+	plan   Plan
 	began  time.Time
 	tally  quorum.Acquire
-	left   []time.Duration // of the holders on the nodes that refused
-	answer Answer          // of the gate
+	answer Answer // of the gate
+
+	refusals []refusal // by the nodes that refused, in the order of their votes
+	refused  []refusal // that were taken back, as the nodes are asked again
+}
+
+// A refusal is what a node has said of the holder.
+type refusal struct {
+	node int
+	mark string
+	left time.Duration // how long its key lasts
 }
 
 // Acquire makes one attempt to put value on a majority of the nodes for ttl: on
-// all of them at once or, as the ticket says, on the gate first. What came of it
+// all of them at once or, as the plan says, on the gate first. What came of it
 // must be released, by [Grant.Release], unless the outcome is Acquired and the
-// lock is still wanted. Of several resources, a node grants all or none; the ticket
+// lock is still wanted. Of several resources, a node grants all or none; the plan
 // has no gate then.
-func (f *Fleet) Acquire(ctx context.Context, resources []string, value string, ttl time.Duration, t Ticket, fc Fencing, l Limits) (*Grant, Result) {
+func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, ttl time.Duration, t Plan, fc Fencing, l Limits) (returned *Grant, _ Result) {
 	g := newGrant(f, resources, value)
+	defer g.undo(ctx, &returned, l.Timeout)
 	g.fences(fc)
-	g.acquires(ttl)
+	g.commands.Acquires(ttl)
 	g.enter(t)
-	a := &attempt{round: f.newRound(OpAcquire, l), grant: g, ticket: t, began: time.Now()}
-	a.to = &acquiring{grant: g, began: a.began, filed: a.filed}
+	a := &attempt{round: f.newRound(node.OpAcquire, l), grant: g, plan: t, began: time.Now()}
+	a.to = &acquiring{grant: g, began: f.Clock.Now(), filed: a.filed}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
-	if outcome == quorum.Acquired && g.many != nil && g.many.yields {
+	if outcome == quorum.Acquired && g.yields {
 		outcome = a.yield(ctx, l.wait()-time.Since(a.began))
 	}
-	if outcome == quorum.Acquired && g.fence != nil {
+	if outcome == quorum.Acquired && g.commands.Fenced() {
 		if outcome = a.agree(ctx); outcome != quorum.Acquired {
 			a.tally.Granted = a.counters().there // no others have agreed to the token
 		}
@@ -50,40 +62,60 @@ func (f *Fleet) Acquire(ctx context.Context, resources []string, value string, t
 		a.spare()
 	}
 	if g.gate != nil {
-		g.gate.left = a.answer.Granted && t.Came != Now
+		g.gate.left = a.answer.Granted && g.gate.came != Now
+		if outcome == quorum.Acquired {
+			g.won()
+		}
 	}
 	g.decide(a.began)
 	return g, a.result(outcome)
 }
 
 func (a *attempt) run(ctx context.Context) quorum.Outcome {
-	if a.ticket.InTurn {
-		a.send(ctx, func(node int) bool { return node == a.ticket.Gate })
+	if a.plan.InTurn {
+		a.send(ctx, func(i int) bool { return i == a.plan.Gate })
 		if o := a.awaitGate(ctx); o != quorum.Acquired {
 			return o
 		}
 	}
 	deadline := time.Now().Add(min(a.limits.Timeout, a.limits.Wait-time.Since(a.began)))
-	a.send(ctx, func(node int) bool { return !a.seat(node).asked })
+	if a.plan.Holder.Mark != "" {
+		o := a.askHolders(ctx, deadline)
+		if o == quorum.Acquired && a.answer.Empty {
+			o = a.askHolders(ctx, deadline) // the gate may just have been taken for one of them
+		}
+		if o != quorum.Acquired {
+			return o
+		}
+		a.grant.takeEmpty(a.answer.Came)
+	}
+	count := a.count
+	if a.plan.Holder.Mark != "" {
+		count = a.countAll(ctx)
+	}
+	a.send(ctx, func(i int) bool { return !a.voteOf(i).asked })
 	for n := 1; ; n++ {
-		o := a.await(ctx, time.Until(deadline), a.count, a.tally.Outcome)
+		o := a.await(ctx, time.Until(deadline), count, a.tally.Outcome)
+		if a.timedOut && a.recall() {
+			o = a.tally.Outcome(0, a.silent)
+		}
 		if a.outrun(o) {
-			o = a.hearGate(ctx, time.Until(deadline))
+			o = a.hearGate(ctx, time.Until(deadline), count)
 		}
 		if !a.again(o, n) || !a.pause(ctx, n, deadline) {
 			return o
 		}
 		a.forgetRefusals()
-		a.send(ctx, func(node int) bool { s := a.seat(node); return s.voted && s.kind == refused })
+		a.send(ctx, func(i int) bool { s := a.voteOf(i); return s.voted && s.kind == node.Refused })
 	}
 }
 
 // spare notes which nodes a failed attempt needs no release on: those where it has
 // left nothing, for certain. The release of a lock goes to every node.
 func (a *attempt) spare() {
-	for i := range a.fleet.Size() {
-		if s := a.seat(i); s.refused && a.grant.at(&a.grant.first, i).once {
-			a.grant.train.Undone(i)
+	for i := range a.nodes.Size() {
+		if a.voteOf(i).refused {
+			a.grant.series.Undone(i)
 		}
 	}
 }
@@ -92,13 +124,13 @@ func (a *attempt) spare() {
 // Acquired if the other nodes are to be asked: because it has granted, or has
 // failed, or because it is so slow that it is done without.
 func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
-	gate, patience := a.seat(a.ticket.Gate), a.fleet.patience(a.ticket.Gate, a.limits.Timeout)
+	gate, patience := a.voteOf(a.plan.Gate), a.nodes.each[a.plan.Gate].Patience(a.limits.Timeout)
 	o, inTime := a.collect(ctx, min(patience, a.limits.wait()), a.count,
 		func(int, int) quorum.Outcome {
 			switch {
-			case gate.voted && gate.kind == refused:
+			case gate.voted && gate.kind == node.Refused:
 				return quorum.Held
-			case gate.voted:
+			case gate.voted, a.answer.Empty:
 				return quorum.Acquired
 			}
 			return quorum.Undecided
@@ -107,7 +139,7 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 		return o
 	}
 	if patience <= a.limits.wait() {
-		a.fleet.lag(a.ticket.Gate)
+		a.nodes.each[a.plan.Gate].Lag()
 	}
 	return quorum.Acquired
 }
@@ -115,15 +147,15 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 // outrun reports whether the others have refused one that was called before the gate
 // has answered: there was a release, and it may be on its way to them.
 func (a *attempt) outrun(o quorum.Outcome) bool {
-	return a.ticket.Called && (o == quorum.Held || o == quorum.Split) && !a.timedOut && !a.seat(a.ticket.Gate).voted
+	return a.plan.Called && (o == quorum.Held || o == quorum.Split) && !a.timedOut && !a.voteOf(a.plan.Gate).voted
 }
 
 // hearGate waits a little for the gate, which has called a moment ago.
-func (a *attempt) hearGate(ctx context.Context, left time.Duration) quorum.Outcome {
+func (a *attempt) hearGate(ctx context.Context, left time.Duration, count func(node int, v node.Vote)) quorum.Outcome {
 	over := false
-	o, inTime := a.collect(ctx, min(a.fleet.patience(a.ticket.Gate, a.limits.Timeout), left), a.count,
+	o, inTime := a.collect(ctx, min(a.nodes.each[a.plan.Gate].Patience(a.limits.Timeout), left), count,
 		func(waiting, silent int) quorum.Outcome {
-			if !a.seat(a.ticket.Gate).voted {
+			if !a.voteOf(a.plan.Gate).voted {
 				return quorum.Undecided
 			}
 			over = true
@@ -150,11 +182,11 @@ const (
 // before may still be on its way to them. While it asks, the gate is closed to
 // everybody, also to a lock that is to be put there again.
 func (a *attempt) again(o quorum.Outcome, n int) bool {
-	if a.timedOut || a.ticket.Came == "" || a.seat(a.ticket.Gate).kind != granted {
+	if a.timedOut || a.plan.Came == "" || a.voteOf(a.plan.Gate).kind != node.Granted {
 		return false
 	}
 	// Who was called knows that there was a release.
-	return (o == quorum.Split || a.ticket.Called && o == quorum.Held) && n < maxAsks || o == quorum.Held && n < maxAsksHeld
+	return (o == quorum.Split || a.plan.Called && o == quorum.Held) && n < maxAsks || o == quorum.Held && n < maxAsksHeld
 }
 
 // pause waits before the nodes are asked again. It reports false if there is no
@@ -164,8 +196,8 @@ func (a *attempt) pause(ctx context.Context, n int, deadline time.Time) bool {
 	if d >= time.Until(deadline) {
 		return false
 	}
-	timer := a.fleet.startTimer(d)
-	defer a.fleet.stopTimer(timer)
+	timer := a.nodes.startTimer(d)
+	defer a.nodes.stopTimer(timer)
 	select {
 	case <-timer.C:
 		return true
@@ -178,82 +210,129 @@ func (a *attempt) pause(ctx context.Context, n int, deadline time.Time) bool {
 // forgetRefusals takes back the votes of the nodes that are asked again.
 func (a *attempt) forgetRefusals() {
 	a.tally = quorum.Acquire{Nodes: a.tally.Nodes, Granted: a.tally.Granted, Failed: a.tally.Failed}
-	a.left = a.left[:0]
+	a.refused, a.refusals = a.refusals, nil
+}
+
+// recall counts the votes that were taken back of nodes which have not been answered
+// again in the time that was left. It reports whether there are any.
+func (a *attempt) recall() (some bool) {
+	for _, r := range a.refused {
+		if s := a.voteOf(r.node); !s.voted {
+			s.voted, s.kind = true, node.Refused // its release is sent all the same
+			a.tally.Refuse(r.mark)
+			a.refusals = append(a.refusals, r)
+			a.silent--
+			some = true
+		}
+	}
+	return some
 }
 
 // send asks the nodes that want reports true for.
 func (a *attempt) send(ctx context.Context, want func(node int) bool) {
 	g := a.grant
-	places := g.train.Take(lane.Acquire, a.limits.Timeout, want)
+	places := g.series.Take(lane.Acquire, a.limits.Timeout, want)
 	a.ask(places)
-	g.send(ctx, &g.first, places, a.to)
+	a.sent(g.send(ctx, g.commands.Acquire, places, a.to))
 }
 
 // An acquiring is the ballot of an attempt.
 type acquiring struct {
 	grant *Grant
-	began time.Time
+	began clock.Time
 	filed chan filed
 }
 
-func (b *acquiring) file(ctx context.Context, node int, v vote) {
-	if v.kind == granted {
+func (b *acquiring) File(ctx context.Context, i int, v node.Vote) {
+	if v.Kind == node.Granted {
 		b.grant.overdue(b.began)
-		b.grant.granted(ctx, node)
+		b.grant.granted(ctx, i)
 	}
-	b.filed <- filed{node, v}
+	if gt := b.grant.gate; gt != nil && i == gt.node && v.Kind == node.Refused {
+		b.grant.refusedAtGate(v.More.Mark, v.More.Came)
+	}
+	b.filed <- filed{i, v}
 }
 
 // count counts the vote of a node.
-func (a *attempt) count(node int, v vote) {
-	s := a.seat(node)
-	s.counter = v.counter
+func (a *attempt) count(i int, v node.Vote) {
+	s := a.voteOf(i)
+	s.counter = v.Counter
 	if s.raising {
 		s.raising = false
-		a.countRaise(node, v)
+		a.countRaise(i, v)
 		return
 	}
-	if a.grant.gate != nil && node == a.ticket.Gate {
+	if a.grant.gate != nil && i == a.plan.Gate {
 		a.answer.read(&v)
+		if a.answer.Empty {
+			s.asked, s.voted = false, false // it was only looked at
+			return
+		}
 	}
-	if a.grant.many != nil && v.kind == refused && v.more.mark == reservedMark {
+	if a.grant.commands.Several() && v.Kind == node.Refused && v.More.Mark == node.ReservedMark {
 		a.answer.Reserved = true
 	}
-	switch v.kind {
-	case granted:
+	switch v.Kind {
+	case node.Granted:
 		a.tally.Granted++
-	case refused:
-		a.tally.Refuse(v.more.mark)
-		a.left = append(a.left, v.more.left)
+	case node.Refused:
+		a.tally.Refuse(v.More.Mark)
+		a.refusals = append(a.refusals, refusal{i, v.More.Mark, v.More.Left})
 	default:
 		a.tally.Failed++
 	}
 }
 
+// countAll returns count for when all nodes are asked to grant. A gate that was only looked
+// at, and says meanwhile that nothing is there, is asked as well: its vote may be the one
+// that is missing.
+func (a *attempt) countAll(ctx context.Context) func(i int, v node.Vote) {
+	return func(i int, v node.Vote) {
+		a.count(i, v)
+		if !a.voteOf(i).voted { // so it is the gate
+			a.grant.takeEmpty(a.answer.Came)
+			a.send(ctx, func(n int) bool { return n == i })
+		}
+	}
+}
+
 func (a *attempt) result(o quorum.Outcome) Result {
 	res := a.round.result(o, a.tally.Granted, a.tally.Refused)
-	res.Gate = a.answer
+	res.Gate, res.Holder, res.GateOnly = a.answer, a.holder(), a.plan.InTurn
+	for node := range a.nodes.Size() {
+		res.GateOnly = res.GateOnly && (node == a.plan.Gate || !a.voteOf(node).asked)
+	}
 	if o != quorum.Acquired {
-		missing := a.fleet.Quorum() - a.tally.Granted
-		if a.ticket.InTurn && a.answer.Refused {
-			missing = min(missing, len(a.left)) // nobody else was asked
+		missing, spare := a.nodes.Quorum()-a.tally.Granted, quorum.Spare(a.nodes.Size())
+		if res.GateOnly && a.answer.Refused {
+			missing, spare = min(missing, len(a.refusals)), 0 // the gate is believed
 		}
-		res.RetryAfter = retryAfter(a.left, missing)
+		res.RetryAfter = retryAfter(a.refusals, missing, spare)
 	}
 	return res
 }
 
-// retryAfter returns when missing of the refusing nodes may be free again,
-// given how long the holders' keys last there.
-func retryAfter(left []time.Duration, missing int) time.Duration {
-	if missing < 1 || missing > len(left) {
+// retryAfter returns when missing of the refusing nodes may be free again, given how
+// long the holders' keys last there: Never if those of more nodes than spare are endless.
+func retryAfter(refusals []refusal, missing, spare int) time.Duration {
+	endless := 0
+	for i := range refusals {
+		if refusals[i].left < 0 {
+			endless++
+		}
+	}
+	if endless > spare {
+		return Never
+	}
+	if missing < 1 || missing > len(refusals) {
 		return 0
 	}
-	slices.SortFunc(left, func(a, b time.Duration) int {
-		if (a < 0) != (b < 0) {
-			return cmp.Compare(b, a) // no expiry, which is negative, comes last
+	slices.SortFunc(refusals, func(a, b refusal) int {
+		if (a.left < 0) != (b.left < 0) {
+			return cmp.Compare(b.left, a.left) // no expiry, which is negative, comes last
 		}
-		return cmp.Compare(a, b)
+		return cmp.Compare(a.left, b.left)
 	})
-	return max(left[missing-1], 0)
+	return max(refusals[missing-1].left, 0)
 }

@@ -2,15 +2,14 @@ package round
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/quorum"
-	"github.com/b0401464/redlock/internal/script"
 )
 
 // Fencing says whether a grant is to have a token.
@@ -22,83 +21,30 @@ type Fencing struct {
 	Proposal int64
 }
 
-// CanFence reports whether a counter can lie beside the resource, whatever the
-// topology is.
-func CanFence(resource string) bool { return script.Tags(resource) }
+// keep returns Keep in whole ms, rounded up, 0 for ever.
+func (fc Fencing) keep() int64 {
+	if fc.Keep < 0 {
+		return 0
+	}
+	ms := fc.Keep.Milliseconds()
+	if fc.Keep%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
+}
 
 // IsTokenLimit reports whether a node has failed because its counter cannot grow.
 func IsTokenLimit(err error) bool { return err != nil && redis.HasErrorPrefix(err, "TOKENLIMIT") }
 
-// A fence is what a grant has to do with its fencing token.
-type fence struct {
-	keys     []any // the resources, the counter of each
-	proposal any
-	keep     any   // in ms, 0 for ever
-	token    int64 // set when the grant is decided, before anybody extends it
-	// Room for the keys and the arguments of the acquire, with one resource.
-	oneKeys   [2]any
-	firstArgs [3 + 2 + 5]any
-}
-
 // fences has the grant get a token, before its acquire is prepared.
 func (g *Grant) fences(fc Fencing) {
-	if fc.Keep == 0 {
-		return
-	}
-	g.fence = &fence{
-		proposal: fc.Proposal,
-		keep:     max(int64((fc.Keep+time.Millisecond-1)/time.Millisecond), 0),
-	}
-	g.fence.keys = append(slices.Grow(g.fence.oneKeys[:0], 2*len(g.keys)), g.keys...)
-	for _, resource := range g.train.Resources() {
-		g.fence.keys = append(g.fence.keys, script.Counter(resource))
+	if fc.Keep != 0 {
+		g.commands.Fence(g.series.Resources(), fc.Proposal, fc.keep())
 	}
 }
 
 // Token returns the fencing token of what was acquired; 0 if it is to have none.
-func (g *Grant) Token() int64 {
-	if g.fence == nil {
-		return 0
-	}
-	return g.fence.token
-}
-
-func (t *fence) acquire(g *Grant) call {
-	return call{
-		op: OpAcquire, reply: counts, script: script.AcquireFenced,
-		args: script.AcquireFenced.Append(t.firstArgs[:0], t.keys, g.boxed, g.ttl, 1, t.proposal, t.keep),
-	}
-}
-
-// enter has the acquire at the gate get a token too.
-func (t *fence) enter(g *Grant) {
-	gt := g.gate
-	keys := append(slices.Clip(gt.keys()), t.keys[1])
-	gt.first.reply, gt.first.script = counts, script.AcquireGateFenced
-	gt.first.args = script.AcquireGateFenced.Args(keys, g.boxed, g.ttl, g.fleet.lines.self, gt.came, t.proposal, t.keep)
-}
-
-func (t *fence) extend(g *Grant, ttl time.Duration) call {
-	return call{
-		op: OpExtend, reply: counts, script: script.ExtendFenced,
-		args: script.ExtendFenced.Args(t.keys, g.boxed, ttl.Milliseconds(), t.token, t.keep),
-	}
-}
-
-func (t *fence) arm(g *Grant, ttl time.Duration) call {
-	return call{
-		op: OpAcquire, reply: counts, script: script.AcquireFenced,
-		args: script.AcquireFenced.Args(t.keys, g.boxed, ttl.Milliseconds(), 0, t.token, t.keep),
-	}
-}
-
-// raise is an extension that leaves the time alone. It is part of the acquire.
-func (t *fence) raise(g *Grant, token int64) call {
-	return call{
-		op: OpAcquire, reply: raises, script: script.ExtendFenced,
-		args: script.ExtendFenced.Args(t.keys, g.boxed, 0, token, t.keep),
-	}
-}
+func (g *Grant) Token() int64 { return g.commands.Token() }
 
 // counters are what the nodes that have granted stand at.
 type counters struct {
@@ -108,10 +54,10 @@ type counters struct {
 }
 
 func (a *attempt) counters() (c counters) {
-	for node := range a.fleet.Size() {
-		s := a.seat(node)
+	for i := range a.nodes.Size() {
+		s := a.voteOf(i)
 		switch {
-		case !s.voted || s.kind != granted:
+		case !s.voted || s.kind != node.Granted:
 		case s.counter > c.token:
 			c.below += c.there
 			c.token, c.there = s.counter, 1
@@ -132,8 +78,8 @@ func (a *attempt) agree(ctx context.Context) quorum.Outcome {
 	deadline := time.Now().Add(min(a.limits.Timeout, a.limits.Wait-time.Since(a.began)))
 	for {
 		c := a.counters()
-		if c.there >= a.fleet.Quorum() {
-			a.grant.fence.token = c.token
+		if c.there >= a.nodes.Quorum() {
+			a.grant.commands.Agree(c.token)
 			return quorum.Acquired
 		}
 		if c.below > 0 {
@@ -149,7 +95,7 @@ func (a *attempt) agree(ctx context.Context) quorum.Outcome {
 // token, or a node that has answered does not.
 func (a *attempt) agreed(waiting, silent int) quorum.Outcome {
 	c := a.counters()
-	switch majority := a.fleet.Quorum(); {
+	switch majority := a.nodes.Quorum(); {
 	case c.there >= majority, c.below > 0 && !a.timedOut:
 		return quorum.Acquired
 	case c.there+waiting >= majority:
@@ -165,18 +111,17 @@ func (a *attempt) agreed(waiting, silent int) quorum.Outcome {
 // token for one that came before.
 func (a *attempt) raise(ctx context.Context, token int64) {
 	g := a.grant
-	places := g.train.Take(lane.Follow, a.limits.Timeout, func(node int) bool {
-		s := a.seat(node)
-		return s.voted && s.kind == granted && s.counter < token
+	places := g.series.Take(lane.Follow, a.limits.Timeout, func(i int) bool {
+		s := a.voteOf(i)
+		return s.voted && s.kind == node.Granted && s.counter < token
 	})
 	a.ask(places)
-	for node := range places {
-		if p := &places[node]; p.Taken() || p.Reason() != lane.Unwanted {
-			a.seat(node).raising = true
+	for i := range places {
+		if p := &places[i]; p.Taken() || p.Reason() != lane.Unwanted {
+			a.voteOf(i).raising = true
 		}
 	}
-	c := g.fence.raise(g, token)
-	g.send(ctx, &c, places, &raising{g, a.filed})
+	a.sent(g.send(ctx, alike(g.commands.Raise(token)), places, &raising{g, a.filed}))
 }
 
 // A raising is the ballot of the command that raises counters.
@@ -185,20 +130,20 @@ type raising struct {
 	filed chan filed
 }
 
-func (b *raising) file(_ context.Context, node int, v vote) {
-	if v.kind == gone || v.kind == taken {
-		b.grant.lacks(node, v.kind)
+func (b *raising) File(_ context.Context, i int, v node.Vote) {
+	if v.Kind == node.Gone || v.Kind == node.Taken {
+		b.grant.lacks(i, v.Kind)
 	}
-	b.filed <- filed{node, v}
+	b.filed <- filed{i, v}
 }
 
 // countRaise counts the answer of a node that had granted.
-func (a *attempt) countRaise(node int, v vote) {
-	switch v.kind {
-	case granted:
-	case gone, taken:
+func (a *attempt) countRaise(i int, v node.Vote) {
+	switch v.Kind {
+	case node.Granted:
+	case node.Gone, node.Taken:
 		a.tally.Granted--
-		a.tally.Refuse("lost on " + strconv.Itoa(node))
+		a.tally.Refuse("lost on " + strconv.Itoa(i))
 	default:
 		a.tally.Granted--
 		a.tally.Failed++
@@ -206,9 +151,8 @@ func (a *attempt) countRaise(node int, v vote) {
 }
 
 // lacks notes that a node has lost the value before the attempt was decided.
-func (g *Grant) lacks(node int, k kind) {
+func (g *Grant) lacks(node int, k node.Kind) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := &g.nodes[node]
-	*n = grantNode{gone: true, empty: k == gone, release: n.release}
+	g.ledger.Lose(node, k)
 }

@@ -1,185 +1,54 @@
 package round
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/b0401464/redlock/internal/script"
+	"github.com/b0401464/redlock/internal/command"
+	"github.com/b0401464/redlock/internal/node"
+	"github.com/b0401464/redlock/internal/notify"
 )
 
 // NoGate is the gate of a resource that has no line.
-const NoGate = -1
+const NoGate = notify.NoGate
 
-// muted is how long a node is not used as a gate after it has refused to be
-// one: its user may not use the keys or the channel of lines.
-const muted = time.Minute
-
-// A lines is what a Fleet has to do with the lines of waiting Lockers that are
+// A lines is what the Nodes have to do with the lines of waiting Lockers that are
 // kept on the nodes. Everything about them is a hint: exclusion rests on the
 // majority alone.
 type lines struct {
 	self  any // names this Locker
-	gates []gateNode
+	gates notify.Gates
 
 	mu      sync.Mutex
 	leaving map[leaving]*Grant // the latest that takes this Locker out of a line
 }
 
-// A gateNode is a node as a gate.
-type gateNode struct {
-	seed   uint64       // the hash of its name
-	deaf   bool         // its client cannot listen: it is no gate
-	single bool         // one server, that can tell who is still there
-	silent atomic.Int64 // the time in ns until which it is no gate
-	trip   atomic.Int64 // how long it takes to answer, in ns; 0 if that is not known
-	slow   atomic.Bool  // it is not waited for
+// EnableLines makes the nodes use lines, as the Locker that is called self. names
+// has what every process calls each node.
+func (f *Nodes) EnableLines(self string, names []string) {
+	f.lines = &lines{self: self, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
 }
 
-// EnableLines makes the fleet use lines, as the Locker that is called self. names
-// has what every process calls each node.
-func (f *Fleet) EnableLines(self string, names []string) {
-	f.lines = &lines{self: self, gates: make([]gateNode, len(names)), leaving: make(map[leaving]*Grant)}
-	for i, name := range names {
-		n := &f.lines.gates[i]
-		n.seed = fnv(fnv(offset, name), "\x00")
-		switch f.clients[i].(type) {
-		case *redis.Client:
-			n.single = true // a node of a Cluster knows only its own clients
-		case *redis.Ring:
-			n.deaf = true // a message would go to the shard of the resource, which nobody listens to
-		default:
-			_, listens := f.clients[i].(subscriber)
-			n.deaf = !listens
-		}
-	}
+// NewListeners returns what listens for the Locker. wake is told of each message: on which node
+// it came and for which resource.
+func (f *Nodes) NewListeners(wake func(node int, resource string)) *notify.Listeners {
+	return notify.New(f.each, f.lines.self, wake)
 }
 
 // Gate returns the node that keeps the line of a resource, the same one in every
 // process that knows the nodes by the same names, or NoGate.
-func (f *Fleet) Gate(resource string) int {
-	if f.lines == nil || !script.Tags(resource) {
-		return NoGate
-	}
-	// Rendezvous hashing: the order of the nodes does not matter.
-	best, gate := uint64(0), NoGate
-	for i := range f.lines.gates {
-		if weight := mix(fnv(f.lines.gates[i].seed, resource)); gate == NoGate || weight > best {
-			best, gate = weight, i
-		}
-	}
-	n := &f.lines.gates[gate]
-	if until := n.silent.Load(); n.deaf || until != 0 && time.Now().UnixNano() < until {
-		return NoGate
-	}
-	return gate
-}
-
-// offset is where the hash FNV-1a begins.
-const offset = 14695981039346656037
-
-// fnv goes on with the hash FNV-1a.
-func fnv(h uint64, s string) uint64 {
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return h
-}
-
-// mix is the end of SplitMix64: FNV spreads the last bytes little.
-func mix(h uint64) uint64 {
-	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-	h = (h ^ h>>27) * 0x94d049bb133111eb
-	return h ^ h>>31
-}
-
-// mute makes a node no gate for a while.
-func (f *Fleet) mute(node int) {
-	f.lines.gates[node].silent.Store(time.Now().Add(muted).UnixNano())
-}
-
-// timed notes how long a node has taken to answer: the shortest time of late, so
-// that one that has hung is soon known to be well again.
-func (f *Fleet) timed(node int, took time.Duration) {
+func (f *Nodes) Gate(resource string) int {
 	if f.lines == nil {
-		return
+		return NoGate
 	}
-	n := &f.lines.gates[node]
-	trip := took
-	if old := time.Duration(n.trip.Load()); old != 0 && took > old {
-		trip = (7*old + took) / 8
-	}
-	n.trip.Store(int64(max(trip, 1)))
-	if !n.slow.Load() {
-		return
-	}
-	if other := f.otherTrip(node); other == 0 || took <= max(4*other, minPatience) {
-		n.slow.Store(false)
-	}
+	return f.lines.gates.Of(resource)
 }
 
-// lag notes that a node has failed, or has not answered for as long as a gate is
-// waited for.
-func (f *Fleet) lag(node int) {
-	if f.lines != nil {
-		f.lines.gates[node].slow.Store(true)
-	}
-}
-
-// Slow reports whether a gate is not to be waited for: it was slow beside the other
-// nodes, or has failed, and has not answered in good time since. Attempts ask it
-// together with the others meanwhile, so that it can.
-func (f *Fleet) Slow(gate int) bool { return f.lines.gates[gate].slow.Load() }
-
-// otherTrip returns how long a majority of the other nodes takes to answer, as far as
-// that is known.
-func (f *Fleet) otherTrip(node int) time.Duration {
-	var trips []time.Duration
-	for i := range f.lines.gates {
-		if trip := time.Duration(f.lines.gates[i].trip.Load()); i != node && trip != 0 {
-			trips = append(trips, trip)
-		}
-	}
-	if len(trips) == 0 {
-		return 0
-	}
-	slices.Sort(trips)
-	return trips[min(f.Quorum(), len(trips))-1]
-}
-
-// minPatience is how long a gate is waited for at least before it is done without.
-const minPatience = 25 * time.Millisecond
-
-// patience returns how long to wait for a gate alone: one that is slower than the
-// others must cost little, and a busy one has its time.
-func (f *Fleet) patience(node int, timeout time.Duration) time.Duration {
-	trip := f.otherTrip(node)
-	if trip == 0 {
-		trip = time.Duration(f.lines.gates[node].trip.Load())
-	}
-	if trip == 0 {
-		return timeout / 2
-	}
-	return min(max(4*trip, minPatience), timeout/2)
-}
-
-// Bounds of a reservation, for which a resource is kept for the next one in the
-// line: three round trips to the gate.
-const (
-	minReservation = 30 * time.Millisecond
-	maxReservation = time.Second
-)
-
-func (f *Fleet) reservation(node int) time.Duration {
-	trip := time.Duration(f.lines.gates[node].trip.Load())
-	return min(max(minReservation, 3*trip), maxReservation)
-}
-
-// A Ticket says how an attempt deals with the line of its resource.
-type Ticket struct {
+// A Plan says how an attempt deals with the line of its resource.
+type Plan struct {
 	Gate int // the node that keeps it; NoGate to do without
 	// InTurn has the gate asked before the others.
 	InTurn bool
@@ -189,6 +58,12 @@ type Ticket struct {
 	// Came is when the Locker came first, as a refusal has told it; Now to come
 	// now; empty not to wait.
 	Came string
+	// Stale is the mark of what has been at the gate for so long, while others had the
+	// resource, that it is left over: the release calls the next one in spite of it.
+	Stale string
+	// Holder is who is known to have a majority. As long as it does, nodes that have
+	// nothing are left to it.
+	Holder Rival
 	// Yields is for several resources: what the gates have reserved for another Locker is
 	// left to it. There is no Gate then.
 	Yields bool
@@ -205,22 +80,30 @@ type Answer struct {
 	// Of a refusal.
 	Left     time.Duration // how long the holder or the reservation lasts; negative if for ever
 	Reserved bool          // nobody holds the resource, and another Locker is to have it
+	Empty    bool          // nothing is there, and it was left to a holder elsewhere
 	Holder   string        // names the holder's value otherwise
 	Rank     int           // how many are before it in the line; negative if it is not in it
-	Came     string        // for the next Ticket
+
+	Came string // for the next Plan, if the gate has told
 }
 
-// reservedMark is the mark of a refusal because of a reservation.
-const reservedMark = "next"
+// emptyMark is in place of a mark where nothing is there and the gate was only looked at.
+const emptyMark = "none"
 
-func (a *Answer) read(v *vote) {
-	a.Granted, a.Refused = v.kind == granted, v.kind == refused
-	if a.Refused {
-		d := v.more
-		a.Left, a.Rank, a.Came = d.left, d.rank, d.came
-		if a.Reserved = d.mark == reservedMark; !a.Reserved {
-			a.Holder = d.mark
-		}
+func (a *Answer) read(v *node.Vote) {
+	*a = Answer{Granted: v.Kind == node.Granted, Refused: v.Kind == node.Refused, Came: a.Came}
+	if !a.Refused {
+		return
+	}
+	d := v.More
+	a.Left, a.Rank, a.Came = d.Left, d.Rank, d.Came
+	switch d.Mark {
+	case node.ReservedMark:
+		a.Reserved = true
+	case emptyMark:
+		a.Empty = true
+	default:
+		a.Holder = d.Mark
 	}
 }
 
@@ -235,111 +118,159 @@ const (
 	Keep
 	// Leave takes this Locker out of the line and lets the next one go.
 	Leave
+	// Undo lets the next one go if there is something to remove.
+	Undo
 )
+
+// modes are what the script calls them, converted once, and so with how many to call.
+var modes, calling [Undo + 1]any
+
+func init() {
+	for m, name := range [...]string{Pop: "pop", Keep: "keep", Leave: "leave", Undo: "undo"} {
+		modes[m], calling[m] = name, name
+		if Mode(m) != Keep {
+			calling[m] = fmt.Sprint(name, " ", command.MaxCalls)
+		}
+	}
+}
 
 // arg returns what the script calls the mode. calls says that it is to call one
 // after the other at the head of the line until one hears it.
 func (m Mode) arg(calls bool) any {
 	if calls {
-		return [...]any{Pop: "pop 16", Keep: "keep", Leave: "leave 16"}[m]
+		return calling[m]
 	}
-	return [...]any{Pop: "pop", Keep: "keep", Leave: "leave"}[m]
+	return modes[m]
 }
-
-// Suffixes of the keys beside a resource.
-const (
-	lineSuffix        = ":redlock:line"
-	reservationSuffix = ":redlock:next"
-)
 
 // A gate is what a grant has to do with the node that keeps the line of its
 // resource.
 type gate struct {
-	node      int
-	came      string // of the ticket
-	mode      Mode   // of the release
-	left      bool   // the gate has granted, and taken this Locker out of the line
-	first     call   // the acquire
-	last      call   // the release
-	firstArgs [3 + 3 + 4]any
-	lastArgs  [3 + 3 + 4]any
-}
-
-// keys returns the resource, its line, its reservation. The arguments they are in are
-// there with a fencing token, too, though the acquire has others then.
-func (gt *gate) keys() []any { return script.Keys(gt.firstArgs[:]) }
-
-// at returns the command for a node: the gate has some of its own.
-func (g *Grant) at(c *call, node int) *call {
-	switch {
-	case g.many != nil:
-		return g.many.at(g, c, node)
-	case g.gate == nil || node != g.gate.node:
-		return c
-	case c == &g.first:
-		return &g.gate.first
-	case c == &g.last:
-		return &g.gate.last
-	default:
-		return c
-	}
+	node     int
+	came     string // of the plan
+	mode     Mode   // of the release
+	left     bool   // the gate has granted, and taken this Locker out of the line
+	looks    bool   // the acquire leaves alone what is empty
+	stale    string // of the plan
+	won      bool   // a majority has granted; under Grant.mu, as is refused
+	refused  string // the mark of what the gate has refused in favour of
+	told     string // when this Locker came, as the gate has said; under Grant.mu
+	commands command.Gate
 }
 
 // enter prepares the acquire at the gate.
-func (g *Grant) enter(t Ticket) {
-	if g.many != nil && t.Yields {
-		g.many.enter(g)
+func (g *Grant) enter(t Plan) {
+	if g.commands.Several() && t.Yields && g.nodes.lines != nil {
+		g.yields = true
+		g.commands.Keeps(g.nodes.Size(), g.nodes.Gate)
+		g.commands.EnterAll(g.nodes.lines.self)
 	}
 	if t.Gate == NoGate {
 		return
 	}
-	gt := &gate{node: t.Gate, came: t.Came}
+	gt := &gate{node: t.Gate, came: t.Came, stale: t.Stale, looks: t.Holder.Mark != ""}
 	g.gate = gt
-	line, reservation := script.Beside(g.train.Resources()[0], lineSuffix, reservationSuffix)
-	keys := [...]any{g.keys[0], line, reservation}
-	gt.first = call{
-		// Asked again and again, it is not repeated by go-redis: then a refusal
-		// leaves nothing to release.
-		op: OpAcquire, script: script.AcquireGate, plain: &g.first, once: t.InTurn || t.Called,
-		args: script.AcquireGate.Append(gt.firstArgs[:0], keys[:], g.boxed, g.ttl, g.fleet.lines.self, t.Came),
+	came := t.Came
+	if _, far := g.nodes.Renewal(t.Gate); far && came != "" && came != Now {
+		came = fmt.Sprint(came, " ", node.MaxReservation.Milliseconds())
 	}
-	if g.fence != nil {
-		g.fence.enter(g)
+	if gt.looks {
+		came = "look " + came
+	}
+	// Who asks again and again has nothing to release where it is refused.
+	g.commands.Enter(&gt.commands, g.series.Resources()[0], command.Entry{
+		Node: t.Gate, Self: g.nodes.lines.self, Came: came, Once: t.InTurn || t.Called, Looks: gt.looks,
+	})
+}
+
+// takeEmpty has the gate asked from here on to grant the resource where nothing is. It
+// may have told when this Locker came, so that its place is kept.
+func (g *Grant) takeEmpty(came string) {
+	if gt := g.gate; gt != nil {
+		if gt.came == Now {
+			gt.came = cmp.Or(came, Now)
+		}
+		g.commands.TakeEmpty(gt.came)
 	}
 }
 
-// leave prepares the release at the gate, once.
+// leave prepares the release at the gate, or the gates, once.
 func (g *Grant) leave(m Mode) {
-	if g.many != nil {
-		g.many.leave(g)
+	f, gt := g.nodes, g.gate
+	if g.commands.Several() {
+		if f.lines != nil && !g.commands.LeavesAll() {
+			g.commands.Keeps(f.Size(), f.Gate)
+			g.commands.LeaveAll(f.each)
+		}
 		return
 	}
-	gt := g.gate
-	if gt == nil || gt.last.args != nil {
+	if gt == nil || gt.commands.Leaves() {
 		return
 	}
 	if m == Pop && gt.came != "" && !gt.left {
 		m = Leave
 	}
 	gt.mode = m
-	last := any(g.fleet.reservation(gt.node).Milliseconds())
-	if m == Keep {
+	single := f.each[gt.node].Single()
+	mode, last := m.arg(single), any(f.each[gt.node].Reservation().Milliseconds())
+	switch {
+	case m == Keep:
 		last = gt.came
+	case gt.looks && m == Pop && !gt.won:
+		mode = Undo.arg(single) // most likely it has left nothing
+	case gt.won && gt.stale != "" && gt.refused == gt.stale:
+		mode = fmt.Sprint(mode, " =", gt.stale)
 	}
-	gt.last = call{
-		op: OpRelease, script: script.ReleaseGate, once: true, plain: &g.last,
-		args: script.ReleaseGate.Append(gt.lastArgs[:0], gt.keys(), g.boxed, g.fleet.lines.self, m.arg(g.fleet.lines.gates[gt.node].single), last),
+	g.commands.Leave(mode, last)
+}
+
+// won notes that a majority has granted. What the gate has refused in favour of is no
+// lock then.
+func (g *Grant) won() {
+	g.mu.Lock()
+	g.gate.won = true
+	mark := g.gate.refused
+	g.mu.Unlock()
+	g.stray(mark)
+}
+
+// refusedAtGate notes what the gate has refused in favour of, and when it says that this
+// Locker came, when its answer comes.
+func (g *Grant) refusedAtGate(mark, came string) {
+	g.mu.Lock()
+	g.gate.refused, g.gate.told = mark, cmp.Or(came, g.gate.told)
+	won := g.gate.won
+	g.mu.Unlock()
+	if won {
+		g.stray(mark)
+	}
+}
+
+// Came returns when this Locker came to the gate's line, as far as the gate has said by
+// now: its answer may have come after the attempt. A nil Grant knows of none.
+func (g *Grant) Came() string {
+	if g == nil || g.gate == nil {
+		return ""
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.gate.told
+}
+
+func (g *Grant) stray(mark string) {
+	if mark != "" && mark != node.ReservedMark && mark != emptyMark {
+		g.nodes.hooks.Stray(g.series.Resources()[0], mark)
 	}
 }
 
 // Depart returns the node in whose line the Locker may still stand for what it has been
-// granted. It is to be taken out by [Fleet.LeaveLine] now: a release that comes later
+// granted. It is to be taken out by [Nodes.LeaveLine] now: a release that comes later
 // leaves the line alone, as the Locker may have another place in it by then.
 func (g *Grant) Depart() (node int, stands bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	gt := g.gate
-	if gt == nil || gt.came == "" || gt.left || gt.last.args != nil {
+	if gt == nil || gt.came == "" || gt.left || gt.commands.Leaves() {
 		return NoGate, false
 	}
 	gt.left = true
@@ -347,18 +278,20 @@ func (g *Grant) Depart() (node int, stands bool) {
 }
 
 // parted passes on what the gate has said to the release.
-func (g *Grant) parted(node int, v vote) {
-	if v.kind != removed && v.kind != notOurs {
+func (g *Grant) parted(i int, v node.Vote) {
+	if v.Kind != node.Removed && v.Kind != node.NotOurs {
 		return
 	}
-	if g.many != nil && g.many.last != nil {
+	if g.commands.Several() && g.commands.LeavesAll() {
 		var told []any
-		if v.more != nil {
-			told = v.more.told
+		if v.More != nil {
+			told = v.More.Told
 		}
-		g.many.parted(g.fleet, node, told)
+		for n, resource := range g.commands.Kept(i) {
+			g.nodes.hooks.Next(resource, slices.Contains(told, any(int64(n+1))))
+		}
 	}
-	if gt := g.gate; gt != nil && node == gt.node && gt.mode != Keep {
-		g.fleet.hooks.Next(g.train.Resources()[0], v.next)
+	if gt := g.gate; gt != nil && i == gt.node && gt.mode != Keep {
+		g.nodes.hooks.Next(g.series.Resources()[0], v.Next)
 	}
 }

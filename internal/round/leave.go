@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/node"
 )
 
 // A leaving names a line that this Locker is about to leave.
@@ -17,20 +18,20 @@ type leaving struct {
 // that it does not want any more, and passes on what was reserved for it. It takes
 // the place of an earlier one that was not sent yet: so however slow the gate is,
 // one is under way and one waits.
-func (f *Fleet) LeaveLine(ctx context.Context, resource, value string, node int, timeout time.Duration) {
+func (f *Nodes) LeaveLine(ctx context.Context, resource, value string, node int, timeout time.Duration) {
 	g := newGrant(f, []string{resource}, value)
-	g.enter(Ticket{Gate: node})
+	g.enter(Plan{Gate: node})
 	g.leave(Leave)
 	key, l := leaving{resource, node}, f.lines
 	l.mu.Lock()
 	if old := l.leaving[key]; old != nil {
-		old.train.Drop(node)
+		old.series.Drop(node)
 	}
 	// In the lane of the resource, so that it comes after the command that joined.
-	places := g.train.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
+	places := g.series.Take(lane.Acquire, timeout, func(n int) bool { return n == node })
 	l.leaving[key] = g
 	l.mu.Unlock()
-	g.send(ctx, &g.last, places, &leaver{l, key, g})
+	g.send(ctx, g.commands.Release, places, &leaver{l, key, g})
 }
 
 // A leaver is the ballot of who leaves a line.
@@ -40,7 +41,7 @@ type leaver struct {
 	grant *Grant
 }
 
-func (b *leaver) file(context.Context, int, vote) {
+func (b *leaver) File(context.Context, int, node.Vote) {
 	l := b.lines
 	l.mu.Lock()
 	defer l.mu.Unlock()

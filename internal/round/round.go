@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/b0401464/redlock/internal/lane"
+	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/quorum"
 )
 
@@ -33,26 +34,34 @@ type Result struct {
 	// an extension or a release, that ours is not.
 	Refused int
 	// RetryAfter is when as many nodes as were missing may be free again; 0 if
-	// nobody knows.
+	// nobody knows, or Never.
 	RetryAfter time.Duration
-	// Gate is what the node that keeps the line said.
-	Gate Answer
+	// Holder is who has the resource, if a majority has said so.
+	Holder Rival
+	// Gate is what the node that keeps the line said, and GateOnly that no other one
+	// was asked.
+	Gate     Answer
+	GateOnly bool
 	// TimedOut says that the wait ended before the votes had decided.
 	TimedOut bool
 	// Failures are the nodes that failed or did not answer in time, in node
 	// order.
-	Failures []Failure
+	Failures []node.Failure
 }
+
+// Never is when a majority is free again of which too many nodes have a key without
+// expiry.
+const Never time.Duration = -1
 
 // A round collects the votes on one command, for which nodes may be asked again.
 type round struct {
-	fleet    *Fleet
-	op       Op
+	nodes    *Nodes
+	op       node.Op
 	limits   Limits
-	filed    chan filed // holds them all: a late vote never blocks; the ballot has it, too
-	seats    []seat     // by node
-	few      [8]seat    // what seats is, for that many nodes
-	failures []Failure  // among the votes read
+	filed    chan filed     // holds them all: a late vote never blocks; the ballot has it, too
+	votes    []nodeVote     // by node
+	few      [8]nodeVote    // what votes is, for that many nodes
+	failures []node.Failure // among the votes read
 	// Nodes that have not voted. Those that were silent when they were asked
 	// are sent the command, but not waited for while the others are a majority.
 	waiting, silent int
@@ -60,42 +69,36 @@ type round struct {
 	timedOut        bool
 }
 
-// A seat is what a round knows of a node.
-type seat struct {
+// A nodeVote is what a round knows of a node.
+type nodeVote struct {
 	asked, voted bool
-	refused      bool          // by the only copy of the command
-	kind         kind          // of the vote
+	refused      bool          // and has not been given the value, for certain
+	kind         node.Kind     // of the vote
 	silentFor    time.Duration // when it was asked
 	counter      int64         // what it stands at, if it has granted and there is a fence
 	raising      bool          // it had granted, and is asked to raise that
+	call         *node.Call    // of a node that was sent the command
 }
 
 // filed is a vote on its way to the caller.
 type filed struct {
 	node int
-	vote vote
+	vote node.Vote
 }
 
-// A ballot is what the votes on a command are handed in to.
-type ballot interface {
-	// file hands in the vote of a node, on whatever goroutine. It is called once for
-	// each node asked. ctx has the values of the caller's, and is never done.
-	file(ctx context.Context, node int, v vote)
-}
-
-func (f *Fleet) newRound(op Op, l Limits) round {
+func (f *Nodes) newRound(op node.Op, l Limits) round {
 	n := f.Size()
-	r := round{fleet: f, op: op, limits: l, filed: make(chan filed, n)}
+	r := round{nodes: f, op: op, limits: l, filed: make(chan filed, n)}
 	if n > len(r.few) {
-		r.seats = make([]seat, n)
+		r.votes = make([]nodeVote, n)
 	}
 	return r
 }
 
-// seat returns the seat of a node.
-func (r *round) seat(node int) *seat {
-	if r.seats != nil {
-		return &r.seats[node]
+// vote returns the vote of a node.
+func (r *round) voteOf(node int) *nodeVote {
+	if r.votes != nil {
+		return &r.votes[node]
 	}
 	return &r.few[node]
 }
@@ -108,16 +111,16 @@ func (r *round) ask(places []lane.Place) {
 	for i := range places {
 		p := &places[i]
 		if p.Taken() || p.Reason() != lane.Unwanted {
-			*r.seat(i) = seat{asked: true, silentFor: p.SilentFor()}
+			*r.voteOf(i) = nodeVote{asked: true, silentFor: p.SilentFor()}
 		}
-		if r.seat(i).silentFor > 0 {
+		if r.voteOf(i).silentFor > 0 {
 			silent++
 		}
 	}
 	r.patient = r.patient || silent > quorum.Spare(n)
 	r.waiting, r.silent = 0, 0
 	for i := range n {
-		switch s := r.seat(i); {
+		switch s := r.voteOf(i); {
 		case !s.asked || s.voted:
 		case s.silentFor > 0 && !r.patient:
 			r.silent++
@@ -127,13 +130,27 @@ func (r *round) ask(places []lane.Place) {
 	}
 }
 
+// sent notes which calls bring the votes.
+func (r *round) sent(calls []node.Call) {
+	for i := range calls {
+		if calls[i].Place.Taken() {
+			r.voteOf(i).call = &calls[i]
+		}
+	}
+}
+
 // await reads votes until outcome is not Undecided any more or wait is over. It
 // passes each vote to count first.
-func (r *round) await(ctx context.Context, wait time.Duration, count func(node int, v vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
+func (r *round) await(ctx context.Context, wait time.Duration, count func(node int, v node.Vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
 	o, inTime := r.collect(ctx, wait, count, outcome)
 	if inTime {
 		return o
 	}
+	return r.timeOut(outcome)
+}
+
+// timeOut decides by the votes that have come.
+func (r *round) timeOut(outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
 	r.timedOut = true
 	r.waiting, r.silent = 0, r.waiting+r.silent
 	return outcome(r.waiting, r.silent)
@@ -141,9 +158,9 @@ func (r *round) await(ctx context.Context, wait time.Duration, count func(node i
 
 // collect is await, but does not decide anything when wait is over: it reports
 // false then.
-func (r *round) collect(ctx context.Context, wait time.Duration, count func(node int, v vote), outcome func(waiting, silent int) quorum.Outcome) (o quorum.Outcome, inTime bool) {
-	timer := r.fleet.startTimer(wait)
-	defer r.fleet.stopTimer(timer)
+func (r *round) collect(ctx context.Context, wait time.Duration, count func(node int, v node.Vote), outcome func(waiting, silent int) quorum.Outcome) (o quorum.Outcome, inTime bool) {
+	timer := r.nodes.startTimer(wait)
+	defer r.nodes.stopTimer(timer)
 	for {
 		if o := outcome(r.waiting, r.silent); o != quorum.Undecided {
 			return o, true
@@ -164,16 +181,16 @@ func (r *round) collect(ctx context.Context, wait time.Duration, count func(node
 	}
 }
 
-func (r *round) read(node int, v vote) {
-	s := r.seat(node)
-	s.voted, s.kind, s.refused = true, v.kind, v.kind == refused && !v.late
+func (r *round) read(i int, v node.Vote) {
+	s := r.voteOf(i)
+	s.voted, s.kind, s.refused = true, v.Kind, v.Kind == node.Refused && v.Effect == node.Undone
 	if !r.patient && s.silentFor > 0 {
 		r.silent--
 	} else {
 		r.waiting--
 	}
-	if v.kind == failed {
-		r.failures = append(r.failures, Failure{node, r.op, v.err})
+	if v.Kind == node.Failed {
+		r.failures = append(r.failures, node.Failure{Node: i, Op: r.op, Err: v.Err})
 	}
 }
 
@@ -181,16 +198,52 @@ func (r *round) read(node int, v vote) {
 // that were waited for in vain or not waited for because they were silent.
 func (r *round) result(o quorum.Outcome, agreed, refused int) Result {
 	res := Result{Outcome: o, Agreed: agreed, Refused: refused, TimedOut: r.timedOut}
-	for i := range r.fleet.Size() {
-		switch s := r.seat(i); {
+	var cut []*node.Call
+	for i := range r.nodes.Size() {
+		switch s := r.voteOf(i); {
 		case s.voted || !s.asked:
 		case s.silentFor > 0:
-			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, s.silentFor)})
+			r.giveUp(i, s.silentFor)
+		case r.timedOut && r.limits.Timeout <= r.limits.Wait:
+			r.giveUp(i, r.limits.Timeout)
 		case r.timedOut:
-			r.failures = append(r.failures, Failure{i, r.op, r.fleet.silence(i, r.limits.wait())})
+			r.failures = append(r.failures, node.Failure{Node: i, Op: r.op, Err: r.nodes.each[i].Silence(r.limits.Wait)})
+			cut = append(cut, s.call)
+		case o == quorum.Undecided:
+			cut = append(cut, s.call)
 		}
 	}
-	slices.SortFunc(r.failures, func(a, b Failure) int { return a.Node - b.Node })
+	r.tellLater(cut)
+	slices.SortFunc(r.failures, func(a, b node.Failure) int { return a.Node - b.Node })
 	res.Failures = r.failures
 	return res
+}
+
+// tellLater tells of the nodes that have not answered the calls when the node timeout is
+// over. The bound of the caller was shorter, and says nothing of them.
+func (r *round) tellLater(cut []*node.Call) {
+	cut = slices.DeleteFunc(cut, func(v *node.Call) bool { return v == nil })
+	if len(cut) == 0 {
+		return
+	}
+	f, timeout := r.nodes, r.limits.Timeout
+	time.AfterFunc(timeout, func() { // of what is under way, and perhaps of what waits to be sent
+		for _, v := range cut {
+			// A call that is under way is counted until it has been told of, and this one
+			// before: Shutdown does not return in between.
+			f.Begin()
+			v.Tell(v.Node.Silence(timeout))
+			f.End()
+		}
+	})
+}
+
+// giveUp notes that a node has not answered for d, and tells so: nobody waits for it
+// any more.
+func (r *round) giveUp(i int, d time.Duration) {
+	err := r.nodes.each[i].Silence(d)
+	r.failures = append(r.failures, node.Failure{Node: i, Op: r.op, Err: err})
+	if v := r.voteOf(i).call; v != nil {
+		v.Tell(err)
+	}
 }

@@ -10,7 +10,7 @@ import (
 
 func TestATimerThatWasStoppedLateIsNotUsedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := NewFleet(nil, Hooks{})
+		f := NewNodes(nil, Hooks{})
 		told := func(timer *timer) bool {
 			select {
 			case <-timer.C:

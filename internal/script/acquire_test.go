@@ -38,7 +38,7 @@ func TestAcquireOfWhatIsOursLeavesItsTimeAlone(t *testing.T) {
 			t.Parallel()
 			onEachRedis(t, func(n *node) {
 				n.set("a", ours, tt.first)
-				n.requireReply(1, script.Acquire, []string{"a"}, ours, tt.copy)
+				n.requireOurs(1, script.Acquire, []string{"a"}, ours, tt.copy)
 				n.requireHas("a", ours, tt.first)
 			})
 		})
@@ -48,8 +48,8 @@ func TestAcquireOfWhatIsOursLeavesItsTimeAlone(t *testing.T) {
 func TestAcquireIsIdempotent(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
-		for range 3 {
-			n.requireReply(1, script.Acquire, []string{"a", "b"}, ours, hour)
+		for _, require := range []func(int64, *script.Script, []string, ...any){n.requireReply, n.requireOurs, n.requireOurs} {
+			require(1, script.Acquire, []string{"a", "b"}, ours, hour)
 			n.requireHas("a", ours, hour)
 			n.requireHas("b", ours, hour)
 		}

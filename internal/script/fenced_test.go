@@ -94,17 +94,16 @@ func TestTheProposalOfABadClockIsIgnored(t *testing.T) {
 func TestAnAcquireThatIsSentAgainDoesNotCountAgain(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
-		for range 3 {
-			n.requireReply(7, script.AcquireFenced, fenced, ours, hour, 1, 7, day)
-		}
-		n.requireReply(7, script.AcquireFenced, fenced, ours, day, 1, 9, day)
+		n.requireReply(7, script.AcquireFenced, fenced, ours, hour, 1, 7, day)
+		n.requireOurs(7, script.AcquireFenced, fenced, ours, hour, 1, 7, day)
+		n.requireOurs(7, script.AcquireFenced, fenced, ours, day, 1, 9, day)
 		n.requireHas("a", ours, hour)
 		n.setCounter(counter, "", 0)
-		n.requireReply(9, script.AcquireFenced, fenced, ours, hour, 1, 9, day)
+		n.requireOurs(9, script.AcquireFenced, fenced, ours, hour, 1, 9, day)
 		n.setCounter(counter, "", 0)
-		n.requireReply(1, script.AcquireFenced, fenced, ours, hour, 1, 0, day)
+		n.requireOurs(1, script.AcquireFenced, fenced, ours, hour, 1, 0, day)
 		n.setCounter(counter, "9007199254740991", day)
-		n.requireReply(limit, script.AcquireFenced, fenced, ours, hour, 1, 9, day)
+		n.requireOurs(limit, script.AcquireFenced, fenced, ours, hour, 1, 9, day)
 	})
 }
 
@@ -160,8 +159,8 @@ func TestALockThatIsPutBackBringsItsToken(t *testing.T) {
 		} {
 			n.setCounter("a", "", 0)
 			n.setCounter(counter, tt.had, hour)
-			for range 2 {
-				n.requireReply(tt.want, script.AcquireFenced, fenced, ours, hour, 0, tt.token, day)
+			for _, require := range []func(int64, *script.Script, []string, ...any){n.requireReply, n.requireOurs} {
+				require(tt.want, script.AcquireFenced, fenced, ours, hour, 0, tt.token, day)
 				n.requireHas("a", ours, hour)
 				n.requireHas(counter, strconv.FormatInt(tt.want, 10), day)
 			}
@@ -250,9 +249,9 @@ func TestSeveralResourcesHaveOneToken(t *testing.T) {
 		n.requireReply(1, script.Release, []string{"y"}, ours)
 		n.set("cy", "20", hour)
 		n.requireReply(21, script.AcquireFenced, keys, ours, hour, 1, 0, day) // y is taken anew
-		n.requireReply(21, script.AcquireFenced, keys, ours, hour, 1, 0, day)
+		n.requireOurs(21, script.AcquireFenced, keys, ours, hour, 1, 0, day)
 		n.set("cx", "5", hour)
-		n.requireReply(21, script.AcquireFenced, keys, ours, hour, 1, 0, day)
+		n.requireOurs(21, script.AcquireFenced, keys, ours, hour, 1, 0, day)
 		n.requireHas("cx", "21", day)
 		n.requireReply(30, script.ExtendFenced, keys, ours, day, 30, day)
 		for i, c := range keys[3:] {
@@ -273,7 +272,7 @@ func TestTheGateGrantsTokensToo(t *testing.T) {
 		n.requireReply(42, script.AcquireGateFenced, keys, ours, hour, "me", "now", 7, day)
 		n.requireHas("a", ours, hour)
 		n.requireHas(counter, "42", day)
-		n.requireReply(42, script.AcquireGateFenced, keys, ours, hour, "me", "now", 99, day)
+		n.requireOurs(42, script.AcquireGateFenced, keys, ours, hour, "me", "now", 99, day)
 		reply, err := n.run(script.AcquireGateFenced, keys, theirs, hour, "you", "now", 99, day)
 		require.NoError(n.t, err)
 		require.Len(n.t, reply, 4)

@@ -1,6 +1,7 @@
 package script_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func TestAGateGrantsWhatIsFreeAndLeavesNothingElse(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
 		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "")
-		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
+		n.requireOurs(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
 		n.requireHas("a", ours, hour)
 		require.Equal(n.t, int64(1), n.client.DBSize(n.t.Context()).Val())
 		n.requireReply(1, script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
@@ -88,11 +89,28 @@ func TestAGateLetsLockersWaitInTheOrderInWhichTheyCameFirst(t *testing.T) {
 		n.requireLine()
 		first := n.requireGateRefusal(ours, hour, "first", "now")
 		require.Zero(n.t, first.rank)
-		n.requireGateRefusal(ours, hour, "third", "9000000000000000")
-		n.requireGateRefusal(ours, hour, "second", "now")
+		n.requireGateRefusal(ours, hour, "third", "now")
+		n.requireGateRefusal(ours, hour, "second", first.came+".5")
 		again := n.requireGateRefusal(ours, hour, "first", "now")
 		require.Equal(n.t, first.came, again.came, "a place is kept through retries")
+		n.requireGateRefusal(ours, hour, "third", first.came+".7")
 		n.requireLine("first", "second", "third")
+		require.EqualValues(n.t, 0, n.requireGateRefusal(ours, hour, "third", "5").rank, "it had an earlier one when it was called")
+		n.requireGateRefusal(ours, hour, "third", "now")
+		n.requireLine("third", "first", "second")
+	})
+}
+
+// The clock of the node was a day ahead when the first one came.
+func TestWhoComesToAGateIsBehindAllOthersThoughItsClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		ahead := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		n.requireGateRefusal(ours, hour, "first", ahead)
+		require.EqualValues(n.t, 1, n.requireGateRefusal(ours, hour, "second", "now").rank)
+		n.requireReply(1, script.ReleaseGate, gateKeys, theirs, "holder", "keep", "now")
+		n.requireLine("first", "second", "holder")
 	})
 }
 
@@ -131,6 +149,33 @@ func TestAnAttemptThatIsUndoneGoesBackToItsPlace(t *testing.T) {
 	})
 }
 
+func TestTheFirstInLineReservesForItselfIfItIsFarAway(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		near := n.requireGateRefusal(others, hour, "near", "now")
+		far := n.requireGateRefusal(ours, hour, "far", "now")
+		n.requireGateRefusal(ours, hour, "far", far.came+" 1000")
+		n.requireReserved("") // it is not the first one
+		n.requireNext(1, theirs, "holder", "pop", 1000)
+		n.requireReply(1, script.AcquireGate, gateKeys, others, hour, "near", near.came)
+		require.Zero(n.t, n.requireGateRefusal(ours, hour, "far", "look "+far.came+" 1000").rank)
+		n.requireReserved("far")
+		n.requireNext(1, others, "near", "pop", 1000)
+		n.requireLine("far")
+		require.Equal(n.t, "next", n.requireGateRefusal(theirs, hour, "holder", "").mark)
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "far", far.came+" 1000")
+		n.requireReserved("")
+		n.requireLine()
+
+		n.requireGateRefusal(theirs, hour, "dead", "now")
+		n.requireGateRefusal(theirs, hour, "dead", "5 1000")
+		n.requireReserved("dead")
+		n.requireReply(1, script.ReleaseGate, gateKeys, ours, "far", "pop 16", 1000)
+		n.requireReserved("") // nobody listens for it
+	})
+}
+
 func TestWhoLeavesPassesItsReservationOn(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
@@ -165,4 +210,48 @@ func TestWhatIsWrongInALineCostsNoLock(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAGateThatIsOnlyLookedAtGrantsNothingButAReservation(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		seen := n.requireGateRefusal(ours, hour, "first", "look now")
+		require.Equal(n.t, gateRefusal{remaining: -1, mark: "none", came: seen.came}, seen)
+		require.Zero(n.t, n.client.Exists(n.t.Context(), "a").Val())
+		n.requireGateRefusal(others, hour, "second", "look now")
+		n.requireLine("first", "second")
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		require.Positive(n.t, n.requireGateRefusal(ours, hour, "first", "look now").remaining)
+		n.requireNext(1, theirs, "holder", "pop", 1000)
+		require.Equal(n.t, "next", n.requireGateRefusal(others, hour, "second", "look now").mark)
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "first", "look "+seen.came)
+	})
+}
+
+func TestTheReleaseOfALockThatWasHeldElsewhereLetsTheNextOneGo(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.set("a", theirs, hour) // left over
+		stale := n.requireGateRefusal(others, hour, "first", "now").mark
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "holder", "pop", 1000)
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "holder", "pop =01234567", 1000)
+		n.requireLine("first")
+		n.requireNext(-1, ours, "holder", "pop ="+stale, 1000)
+		n.requireReserved("first")
+		n.requireHas("a", theirs, hour)
+	})
+}
+
+func TestAnUndoneLookLetsNobodyGoUnlessItWasGranted(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireGateRefusal(others, hour, "first", "look now")
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "me", "undo 16", 1000)
+		n.requireLine("first")
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "")
+		_, err := n.run(script.ReleaseGate, gateKeys, ours, "me", "undo", 1000)
+		require.NoError(n.t, err)
+		n.requireLine()
+		n.requireReserved("first")
+	})
 }

@@ -49,7 +49,7 @@ func TestSeveralResourcesAreLeftToOneThatWasCalled(t *testing.T) {
 			require.NoError(t, n.client.Set(ctx, "{b}:redlock:next", "another", time.Second).Err())
 			reply, err = acquire(ours)
 			require.NoError(t, err)
-			assert.Equal(t, c.yes, reply, "sent again")
+			assert.Equal(t, []any{c.yes, "ours"}, reply, "sent again")
 			reply, err = acquire(theirs)
 			require.NoError(t, err)
 			refusal, ok = reply.([]any)

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/b0401464/redlock/internal/redistest"
 	"github.com/b0401464/redlock/internal/script"
+	"github.com/b0401464/redlock/test/servers"
 )
 
 const (
@@ -44,7 +44,7 @@ func onEachRedis(t *testing.T, test func(n *node)) {
 	})
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		test(&node{t, redistest.StartOne(t).Client(t)})
+		test(&node{t, servers.StartOne(t).Client(t)})
 	})
 }
 
@@ -92,6 +92,14 @@ func (n *node) requireReply(want int64, s *script.Script, keys []string, args ..
 	reply, err := n.run(s, keys, args...)
 	require.NoError(n.t, err)
 	require.Equal(n.t, want, reply)
+}
+
+// requireOurs demands that an acquire finds its own value.
+func (n *node) requireOurs(want int64, s *script.Script, keys []string, args ...any) {
+	n.t.Helper()
+	reply, err := n.run(s, keys, args...)
+	require.NoError(n.t, err)
+	require.Equal(n.t, []any{want, "ours"}, reply)
 }
 
 func (n *node) requireWrongType(s *script.Script, keys []string, args ...any) {

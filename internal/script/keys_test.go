@@ -10,12 +10,12 @@ import (
 
 func TestKeysBesideAResourceHaveItsHashTag(t *testing.T) {
 	for resource, want := range map[string]string{
-		"a": "{a}:x", "{a}": "{a}:x", "{a}b": "{a}b:x", "b{a}{c}": "b{a}{c}:x", "{a": "{{a}:x", "a{": "{a{}:x",
+		"a": "{a}", "{a}": "{a}", "{a}b": "{a}b", "b{a}{c}": "b{a}{c}", "{a": "{{a}", "a{": "{a{}",
 	} {
 		assert.True(t, script.Tags(resource), resource)
-		first, second := script.Beside(resource, ":x", ":yz")
-		assert.Equal(t, want, first)
-		assert.Equal(t, want[:len(want)-1]+"yz", second)
+		line, reservation := script.Line(resource)
+		assert.Equal(t, want+":redlock:line", line)
+		assert.Equal(t, want+":redlock:next", reservation)
 	}
 	for _, resource := range []string{"a}", "}", "{}", "{}a", "}{", "{}{a}"} {
 		assert.False(t, script.Tags(resource), resource)

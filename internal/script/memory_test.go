@@ -6,13 +6,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/b0401464/redlock/internal/redistest"
 	"github.com/b0401464/redlock/internal/script"
+	"github.com/b0401464/redlock/test/servers"
 )
 
 func TestANodeWithoutMemoryStillTellsWhatIsHeldAndWhatIsOurs(t *testing.T) {
 	t.Parallel()
-	n := &node{t, redistest.StartOne(t).Client(t)}
+	n := &node{t, servers.StartOne(t).Client(t)}
 	for _, key := range []string{"a", "b"} {
 		n.set(key, theirs, hour)
 	}
@@ -23,8 +23,8 @@ func TestANodeWithoutMemoryStillTellsWhatIsHeldAndWhatIsOurs(t *testing.T) {
 	n.requireRefusal([]string{"a", "b"}, ours, day)
 	requireMost(t, hour, n.requireGateRefusal(ours, day, "me", "").remaining)
 	requireMost(t, hour, n.requireGateRefusal(ours, day, "me", "now").remaining)
-	n.requireReply(1, script.Acquire, []string{"ours"}, ours, day)
-	n.requireReply(1, script.AcquireGate, besideKeys("ours"), ours, day, "me", "")
+	n.requireOurs(1, script.Acquire, []string{"ours"}, ours, day)
+	n.requireOurs(1, script.AcquireGate, besideKeys("ours"), ours, day, "me", "")
 	n.requireHas("ours", ours, hour)
 	_, err := n.run(script.Acquire, []string{"free"}, ours, hour)
 	require.True(t, redis.HasErrorPrefix(err, "OOM"), err)

@@ -1,11 +1,6 @@
 -- KEYS resources, first those whose line is kept here, then the line and the reservation of each of these; ARGV[1] value, ARGV[2] how many lines are kept here, ARGV[3] how many of a line to call until one hears it, ARGV[4] ms to reserve for that one; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same; or {that, "next", of which of the first KEYS are reserved now...}.
 
--- Of the line everything is a hint: what is not as expected there is passed over.
-local function hint(...)
-  local reply = redis.pcall(...)
-  if type(reply) == "table" and reply.err then return false end
-  return reply
-end
+-- include hint.lua
 
 local lines = tonumber(ARGV[2])
 local resources = #KEYS - 2 * lines
@@ -24,25 +19,27 @@ end
 local told = {all, "next"}
 for i = 1, lines do
   local line, reservation = KEYS[resources + 2 * i - 1], KEYS[resources + 2 * i]
-  if free[i] and hint("EXISTS", reservation) ~= 0 then
+  if free[i] and hint(redis.pcall("EXISTS", reservation)) ~= 0 then
+    local own = hint(redis.pcall("GET", reservation))
+    if own and hint(redis.pcall("ZSCORE", line, own)) then hint(redis.pcall("PUBLISH", "redlock:" .. own, KEYS[i])) end -- else it was called
     told[#told + 1] = i
   elseif free[i] then
-    local heads = hint("ZRANGE", line, 0, ARGV[3] - 1) or {}
+    local heads = hint(redis.pcall("ZRANGE", line, 0, ARGV[3] - 1)) or {}
     local chosen, dead = nil, 0
     for j, head in ipairs(heads) do
       -- Nobody listens for a process that has died. Where that cannot be told of
       -- anyone, the first one has its turn.
-      if hint("PUBLISH", "redlock:" .. head, KEYS[i]) ~= 0 or ARGV[3] == "1" then
+      if hint(redis.pcall("PUBLISH", "redlock:" .. head, KEYS[i])) ~= 0 or ARGV[3] == "1" then
         chosen = head
         break
       end
       dead = j
     end
     if chosen then
-      hint("SET", reservation, chosen, "PX", ARGV[4])
+      redis.pcall("SET", reservation, chosen, "PX", ARGV[4])
       told[#told + 1] = i
     end
-    if heads[1] then hint("ZREMRANGEBYRANK", line, 0, chosen and dead or dead - 1) end
+    if heads[1] then redis.pcall("ZREMRANGEBYRANK", line, 0, chosen and dead or dead - 1) end
   end
 end
 return failure or #told > 2 and told or all

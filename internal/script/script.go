@@ -4,75 +4,117 @@
 package script
 
 import (
-	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1; nothing secret depends on it.
-	_ "embed"
+	"crypto/fips140"
+	"crypto/sha1" //nolint:gosec // see Hash
+	"embed"
 	"encoding/hex"
+	"regexp"
+	"strconv"
+	"strings"
 )
 
-//go:embed acquire.lua
-var acquireSource string
-
-//go:embed extend.lua
-var extendSource string
-
-//go:embed release.lua
-var releaseSource string
-
-//go:embed acquire_gate.lua
-var acquireGateSource string
-
-//go:embed release_gate.lua
-var releaseGateSource string
-
-//go:embed acquire_gates.lua
-var acquireGatesSource string
-
-//go:embed release_gates.lua
-var releaseGatesSource string
-
-//go:embed fence.lua
-var fenceSource string
-
-//go:embed acquire_fenced.lua
-var acquireFencedSource string
-
-//go:embed extend_fenced.lua
-var extendFencedSource string
+//go:embed *.lua
+var files embed.FS
 
 // The scripts. The first line of each file says its keys, arguments and result.
 var (
-	Acquire = load(acquireSource)
-	Extend  = load(extendSource)
-	Release = load(releaseSource)
+	Acquire = load(read("acquire.lua"), 1)
+	Extend  = load(read("extend.lua"), 1)
+	Release = load(read("release.lua"), 1)
 
 	// AcquireGate and ReleaseGate are for the node that keeps the line of a resource.
-	AcquireGate = load(acquireGateSource)
-	ReleaseGate = load(releaseGateSource)
+	AcquireGate = load(read("acquire_gate.lua"), 0)
+	ReleaseGate = load(read("release_gate.lua"), 0)
 
 	// AcquireGates and ReleaseGates are for a lock on several resources, on a node that
 	// keeps the lines of some of them.
-	AcquireGates = load(acquireGatesSource)
-	ReleaseGates = load(releaseGatesSource)
+	AcquireGates = load(read("acquire_gates.lua"), 0)
+	ReleaseGates = load(read("release_gates.lua"), 0)
 
 	// AcquireFenced, AcquireGateFenced, AcquireGatesFenced and ExtendFenced are for locks
 	// with a fencing token. These are released as others: the counters stay.
-	AcquireFenced      = load(fenceSource + acquireFencedSource)
-	AcquireGateFenced  = load(fenceSource + acquireGateSource)
-	AcquireGatesFenced = load(fenceSource + acquireGatesSource)
-	ExtendFenced       = load(fenceSource + extendFencedSource)
+	AcquireFenced      = load(read("acquire_fenced.lua"), 2)
+	AcquireGateFenced  = load(literal(read("fence.lua")+read("acquire_gate.lua"), 4), 0)
+	AcquireGatesFenced = load(read("fence.lua")+read("acquire_gates.lua"), 0)
+	ExtendFenced       = load(read("extend_fenced.lua"), 2)
 )
 
-// A Script is a Lua script and the name under which a node caches it. Both are
-// kept as interface values because that is what a command takes: converting
-// them anew for each command would cost an allocation each.
+// A Script is a Lua script for any number of keys, and the same for those of one resource.
 type Script struct {
-	source any
-	sha    any
+	some, one version
+	keys      int // of one resource; 0 if there is nothing for it
 }
 
-func load(source string) *Script {
-	sum := sha1.Sum([]byte(source)) //nolint:gosec // as above
-	return &Script{source: source, sha: hex.EncodeToString(sum[:])}
+// A version is the text of a script and the name under which a node caches it. Both are
+// kept as interface values because that is what a command takes: converting
+// them anew for each command would cost an allocation each.
+type version struct {
+	source any
+	sha    any
+	index  int
+}
+
+// Count is how many versions there are.
+const Count = 16
+
+var loaded int
+
+// load makes a script of a text, and another version of it where one resource has so many
+// keys. If these are not 0, the last one is the counter of tokens, if there is one.
+func load(source string, keys int) *Script {
+	s := &Script{some: newVersion(source), keys: keys}
+	if keys > 0 {
+		s.one = newVersion(literal(source, keys))
+	}
+	return s
+}
+
+func newVersion(source string) version {
+	loaded++
+	return version{source: source, sha: Hash(source), index: loaded - 1}
+}
+
+// literal names the keys of one resource by their numbers: some clusters refuse a script
+// that reaches its keys by other expressions.
+func literal(source string, keys int) string {
+	return strings.NewReplacer(
+		"#KEYS / 2", "1", "#KEYS", "1", "KEYS[i]", "KEYS[1]", "KEYS[j]", "KEYS["+strconv.Itoa(keys)+"]",
+	).Replace(source)
+}
+
+var include = regexp.MustCompile(`(?m)^-- include (\w+\.lua)\n`)
+
+// read returns the text of a file, with what it includes.
+func read(name string) string {
+	text, err := files.ReadFile(name)
+	if err != nil {
+		panic(err) // a typing error above
+	}
+	return include.ReplaceAllStringFunc(string(text), func(line string) string {
+		return read(include.FindStringSubmatch(line)[1])
+	})
+}
+
+// Index tells versions apart, by the arguments of an EVALSHA command. It is below Count.
+func (s *Script) Index(evalsha []any) int { return s.version(evalsha[2].(int)).index }
+
+// version returns the one for so many keys.
+func (s *Script) version(keys int) *version {
+	if keys == s.keys && keys > 0 {
+		return &s.one
+	}
+	return &s.some
+}
+
+// Hash returns the SHA-1 of text in hexadecimal. Redis names scripts by it, and the
+// scripts name values by its beginning.
+//
+// It names and protects nothing, so FIPS 140-3 has no say in it. A program that runs
+// with GODEBUG=fips140=only would otherwise panic before its main begins.
+func Hash(text string) string {
+	var sum [sha1.Size]byte
+	fips140.WithoutEnforcement(func() { sum = sha1.Sum([]byte(text)) }) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])
 }
 
 // Args returns the arguments of an EVALSHA command: keys, then args.
@@ -82,7 +124,7 @@ func (s *Script) Args(keys []any, args ...any) []any {
 
 // Append is Args, appended to all.
 func (s *Script) Append(all, keys []any, args ...any) []any {
-	all = append(all, "evalsha", s.sha, len(keys))
+	all = append(all, "evalsha", s.version(len(keys)).sha, len(keys))
 	all = append(all, keys...)
 	return append(all, args...)
 }
@@ -98,6 +140,14 @@ func First(args []any) any { return args[3+args[2].(int)] }
 // script yet.
 func (s *Script) Eval(evalsha []any) []any {
 	all := make([]any, 0, len(evalsha))
-	all = append(all, "eval", s.source)
+	all = append(all, "eval", s.version(evalsha[2].(int)).source)
 	return append(all, evalsha[2:]...)
+}
+
+// Each calls f with the name and the source of each version.
+func (s *Script) Each(f func(sha, source string)) {
+	f(s.some.sha.(string), s.some.source.(string))
+	if s.keys > 0 {
+		f(s.one.sha.(string), s.one.source.(string))
+	}
 }

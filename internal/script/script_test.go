@@ -3,7 +3,6 @@ package script_test
 import (
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -100,8 +99,8 @@ func TestKeyEndsAfterItsTTL(t *testing.T) {
 		n.requireReply(1, script.Acquire, []string{"a"}, ours, 10_000)
 		time.Sleep(4 * time.Second)
 		require.Equal(t, int64(6000), n.requireRefusal([]string{"a"}, theirs, 10_000).remaining)
-		n.requireReply(1, script.Acquire, []string{"a"}, ours, 10_000) // a late copy
-		n.requireReply(1, script.Extend, []string{"a"}, ours, 5_000)   // and another
+		n.requireOurs(1, script.Acquire, []string{"a"}, ours, 10_000) // a late copy
+		n.requireReply(1, script.Extend, []string{"a"}, ours, 5_000)  // and another
 		time.Sleep(6*time.Second - time.Millisecond)
 		require.Equal(t, int64(1), n.requireRefusal([]string{"a"}, theirs, 10_000).remaining)
 		time.Sleep(2 * time.Millisecond)
@@ -134,7 +133,7 @@ func TestScriptsAreSentByNameOnceTheNodeKnowsThem(t *testing.T) {
 			require.NoError(n.t, n.client.Do(n.t.Context(), s.Eval(evalsha)...).Err(), name)
 			require.NoError(n.t, n.client.Do(n.t.Context(), evalsha...).Err(), name)
 
-			known, err := n.client.ScriptLoad(n.t.Context(), source(n.t, name)).Result()
+			known, err := n.client.ScriptLoad(n.t.Context(), source(s, 1)).Result()
 			require.NoError(n.t, err)
 			require.Equal(n.t, known, evalsha[1], name)
 		}
@@ -151,7 +150,7 @@ func TestArgumentsAreKeysThenArguments(t *testing.T) {
 	before := append([]any(nil), evalsha...)
 
 	eval := script.Acquire.Eval(evalsha)
-	assert.Equal(t, []any{"eval", source(t, "acquire")}, eval[:2])
+	assert.Equal(t, []any{"eval", source(script.Acquire, 2)}, eval[:2])
 	assert.Equal(t, evalsha[2:], eval[2:])
 	// The arguments are shared by all nodes: nothing may write into them.
 	eval[3] = "changed"
@@ -161,8 +160,8 @@ func TestArgumentsAreKeysThenArguments(t *testing.T) {
 
 func TestFirstLineOfEachScriptNamesKeysArgumentsAndResult(t *testing.T) {
 	t.Parallel()
-	for name := range scripts() {
-		line, code, _ := strings.Cut(source(t, name), "\n")
+	for name, s := range scripts() {
+		line, code, _ := strings.Cut(source(s, 2), "\n")
 		assert.Regexpf(t, `^-- KEYS \w.*; ARGV\[1\] value.*; returns 1 `, line, name)
 		for _, used := range regexp.MustCompile(`ARGV\[\d\]`).FindAllString(code, -1) {
 			assert.Containsf(t, line, used, name)
@@ -177,9 +176,44 @@ func scripts() map[string]*script.Script {
 	return map[string]*script.Script{"acquire": script.Acquire, "extend": script.Extend, "release": script.Release}
 }
 
-func source(t *testing.T, name string) string {
-	t.Helper()
-	b, err := os.ReadFile(name + ".lua") //nolint:gosec // one of ours
-	require.NoError(t, err)
-	return string(b)
+// source returns the text of a script as it is sent for so many keys.
+func source(s *script.Script, keys int) string {
+	text, _ := s.Eval(s.Args(make([]any, keys), ours))[1].(string)
+	return text
+}
+
+func TestTheScriptsForOneResourceNameTheirKeysByNumbers(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]struct {
+		script *script.Script
+		keys   int
+	}{
+		"acquire": {script.Acquire, 1}, "extend": {script.Extend, 1}, "release": {script.Release, 1},
+		"acquire, fenced": {script.AcquireFenced, 2}, "extend, fenced": {script.ExtendFenced, 2},
+		"acquire at the gate": {script.AcquireGate, 3}, "release at the gate": {script.ReleaseGate, 3},
+		"acquire at the gate, fenced": {script.AcquireGateFenced, 4},
+	} {
+		for line := range strings.SplitSeq(source(s.script, s.keys), "\n") {
+			code, _, _ := strings.Cut(line, "--")
+			rest := regexp.MustCompile(`KEYS\[[1-4]\]`).ReplaceAllString(code, "")
+			assert.NotContains(t, rest, "KEYS", name)
+		}
+	}
+}
+
+func TestEachVersionOfAScriptHasANumberOfItsOwn(t *testing.T) {
+	t.Parallel()
+	seen := make(map[int]bool)
+	for _, s := range []*script.Script{
+		script.Acquire, script.Extend, script.Release, script.AcquireGate, script.ReleaseGate, script.AcquireGates, script.ReleaseGates,
+		script.AcquireFenced, script.AcquireGateFenced, script.AcquireGatesFenced, script.ExtendFenced,
+	} {
+		for keys := range 9 {
+			seen[s.Index(s.Args(make([]any, keys), ours))] = true
+		}
+	}
+	assert.Len(t, seen, script.Count)
+	for i := range script.Count {
+		assert.True(t, seen[i], i)
+	}
 }

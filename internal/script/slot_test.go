@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/b0401464/redlock/internal/redistest"
 	"github.com/b0401464/redlock/internal/script"
+	"github.com/b0401464/redlock/test/servers"
 )
 
 func TestSlotsAreThoseThatTheClusterSpecificationGives(t *testing.T) {
@@ -20,7 +20,7 @@ func TestSlotsAreThoseThatTheClusterSpecificationGives(t *testing.T) {
 }
 
 func TestTheSlotOfAKeyIsWhereAServerPutsIt(t *testing.T) {
-	c := redistest.StartCluster(t, 3).Servers[0].Client(t)
+	c := servers.StartCluster(t, 3).Servers[0].Client(t)
 	keys := []string{"a", "{}", "{}a", "{a}", "{a}{b}", "{{a}}", "a}b{c}", "a{", "a{b", "}{", "ключ{замок}", "\x00", "{\xff}", " "}
 	for i := range 300 {
 		keys = append(keys, fmt.Sprint("key:", i), fmt.Sprintf("{tag%d}:%d", i, i))

@@ -1,0 +1,25 @@
+package client
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestAValueIsTakenOutOfATextWhereverAndHoweverMuchOfItIsThere(t *testing.T) {
+	const value = "0123456789abcdef"
+	for text, want := range map[string]string{
+		"":                           "",
+		"ERR a":                      "ERR a",
+		value:                        "[value]",
+		"'" + value + "'":            "'[value]'",
+		"01234567":                   "[value]",
+		"0123456":                    "0123456", // as much as tells nothing
+		"0123456789, and the rest":   "[value], and the rest",
+		value + value + "x" + value:  "[value][value]x[value]",
+		"0123456701234567":           "[value][value]",
+		"0123456789abcdeg 012345678": "[value]g [value]",
+	} {
+		assert.Equal(t, want, redacted(text, value), text)
+	}
+}

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/b0401464/redlock/internal/client"
+)
+
+// ask sends the command once, unless it has been and first is what came of that, and
+// reads what the node says. It reports whether the node answered, if only with an
+// error.
+func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered bool, err error) {
+	n, c := v.Node, v.Command
+	a := v.exchange(first)
+	if answered = n.note(c, a.Err); answered {
+		n.timed(time.Since(begun))
+	} else {
+		n.Lag()
+	}
+	if err = a.Err; err == nil {
+		err = in.read(c, a.Reply)
+	}
+	in.Effect = v.effect(c, in.Kind, err, begun)
+	if err == nil && in.had && v.first() {
+		err = errSame
+	}
+	if err != nil {
+		err = c.redact(err)
+	}
+	return in, answered, err
+}
+
+// first reports whether the node was sent the value once, as far as anybody knows, and
+// there are others: what it has before that, one of them was given.
+func (v *Call) first() bool {
+	return len(v.Node.peers) > 1 && !v.cmd.copied.Load() && v.Owner.Until(v.Node.Index).IsZero()
+}
+
+// sentOnce reports whether go-redis is kept from sending the command again.
+func (v *Call) sentOnce(c *Command) bool { return c.Once || v.Once }
+
+// effect returns what one try of a command has done that was begun at that moment, by
+// what the node has said to it, or by the error.
+func (v *Call) effect(c *Command, said Kind, err error, begun time.Time) Effect {
+	once := v.sentOnce(c) // else an earlier copy may have done more than the last one
+	switch {
+	case err == nil && (said == Granted || said == Extended || said == Removed):
+		return Done
+	case once && (err == nil || client.Unconnected(err) || client.Unrun(err)):
+		return Undone
+	case c.Op == OpRelease && !begun.Before(v.Owner.Until(v.Node.Index)): // the value was not there any more
+		return Undone
+	}
+	return Maybe
+}
+
+// exchange runs the command. Where the user may not use lines, or one script cannot
+// use a resource and its line, as while a Cluster moves their slot, the plain one
+// does, and there is no line for a while.
+func (v *Call) exchange(first *client.Answer) client.Answer {
+	a := v.script(v.Command, first)
+	if v.Command.Plain == nil || a.Err == nil {
+		return a
+	}
+	moves := redis.HasErrorPrefix(a.Err, "TRYAGAIN")
+	if moves || redis.HasErrorPrefix(a.Err, "NOPERM") || redis.HasErrorPrefix(a.Err, "CROSSSLOT") {
+		v.cmd.copied.Store(true)
+		a = v.script(v.Command.Plain, nil)
+		switch {
+		case a.Err != nil:
+		case moves:
+			v.Node.line.moves.add(v.resource())
+		default:
+			v.Node.Mute()
+		}
+	}
+	return a
+}
+
+// script runs the script of a command. first is what was said to it, nil if it was not sent
+// yet.
+func (v *Call) script(c *Command, first *client.Answer) client.Answer {
+	if first == nil {
+		a := v.process(c, v.args(c, time.Now()))
+		first = &a
+	}
+	v.knows(c, first.Err)
+	if first.Err != nil && redis.HasErrorPrefix(first.Err, "NOSCRIPT") {
+		a := v.process(c, c.Script.Eval(c.Args))
+		v.knows(c, a.Err)
+		return a
+	}
+	return *first
+}
+
+func (v *Call) knows(c *Command, err error) {
+	v.Node.cache.knows(c, v.resource(), err, time.Now())
+}
+
+// args returns the arguments of the command that runs a script. They are its
+// own: a hook of the client may change them in place, as one does that puts a prefix
+// before keys.
+func (v *Call) args(c *Command, now time.Time) []any {
+	switch {
+	case !v.Node.cache.of(c, v.resource()).byName(now):
+		return c.Script.Eval(c.Args)
+	case v.used.CompareAndSwap(false, true): // tries of what is owed may overlap
+		return append(v.room[:0], c.Args...)
+	}
+	return slices.Clone(c.Args)
+}
+
+// process has the client run one command.
+func (v *Call) process(c *Command, args []any) client.Answer {
+	if v.queue != nil {
+		return v.queue.Process(v.command(c, args))
+	}
+	cmd := redis.NewCmd(v.Ctx, args...)
+	if c.Once || v.sentOnce(v.Command) {
+		return client.Process(v.Ctx, v.Node.Client, cmd, client.Once{Cmd: cmd})
+	}
+	v.cmd.Cmd = cmd
+	return client.Process(v.Ctx, v.Node.Client, cmd, &v.cmd)
+}

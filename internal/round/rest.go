@@ -1,0 +1,60 @@
+package round
+
+import "time"
+
+// A Resting is what is kept of a grant of which nothing is under way, for as long as
+// nobody needs it: a tenth of what it takes to send commands.
+type Resting struct {
+	value string
+	until time.Time // it may be on the nodes at most
+	gate  int       // or NoGate
+	token int64     // 0 for none
+	keep  any       // the counters; see fence
+}
+
+// Value returns the random value.
+func (r *Resting) Value() string { return r.value }
+
+// Token returns the fencing token, or 0.
+func (r *Resting) Token() int64 { return r.token }
+
+// Rest returns what is to be kept of a grant that was neither extended nor released, if all
+// that was sent has come to its end, and well: every node has granted, in time, and no line
+// is to be left. Else it returns nil. The grant is not to be used any more then.
+func (g *Grant) Rest() *Resting {
+	if g.commands.Several() || g.series.Pending() {
+		return nil
+	}
+	r := &Resting{value: g.value, gate: NoGate}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	until, rests := g.ledger.Resting()
+	if !rests || g.holder == nil {
+		return nil
+	}
+	r.until = until
+	if gt := g.gate; gt != nil {
+		if !gt.won || gt.stale != "" || gt.came != "" && !gt.left {
+			return nil
+		}
+		r.gate = gt.node
+	}
+	r.token, r.keep = g.commands.Token(), g.commands.Keep()
+	return r
+}
+
+// Resume returns the grant for a resource that something is to be sent for again.
+func (f *Nodes) Resume(resources []string, r *Resting) *Grant {
+	g := newGrant(f, resources, r.value)
+	if r.token != 0 {
+		g.commands.Fence(resources, 0, r.keep)
+		g.commands.Agree(r.token)
+	}
+	if r.gate != NoGate {
+		g.enter(Plan{Gate: r.gate})
+		g.gate.won, g.gate.left = true, true
+	}
+	g.series.Resume()
+	g.ledger.Resume(r.until, f.Clock.Now().Moment())
+	return g
+}

@@ -1,0 +1,224 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/test/rig"
+)
+
+// These tests hold the recipes of the README to what it says of them.
+
+func TestTheHTTPRecipeTellsWhatBecameOfTheOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		ship func(ctx context.Context) error
+		held bool
+		down bool
+		want int
+	}{
+		"shipped":                             {ship: func(context.Context) error { return nil }, want: http.StatusNoContent},
+		"somebody else ships it":              {held: true, want: http.StatusConflict},
+		"no majority":                         {down: true, want: http.StatusServiceUnavailable},
+		"failed":                              {ship: func(context.Context) error { return rig.ErrBody }, want: http.StatusInternalServerError},
+		"a lock that shipping needs is taken": {ship: func(context.Context) error { return redlock.ErrContended }, want: http.StatusInternalServerError},
+		"shipping has an outage":              {ship: func(context.Context) error { return redlock.ErrNoQuorum }, want: http.StatusInternalServerError},
+		"lost":                                {ship: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, want: http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
+				if c.held {
+					require.NoError(t, rig.Err(rig.NewLocker(t, nodes).Lock(t.Context(), "order:", time.Minute)))
+				}
+				if c.down {
+					nodes[0].Stop()
+					nodes[1].Stop()
+				}
+				h := ship(rig.NewLocker(t, nodes), func(ctx context.Context, _ string) error { return c.ship(ctx) })
+				w := httptest.NewRecorder()
+				h(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody))
+				assert.Equal(t, c.want, w.Code)
+			})
+		})
+	}
+}
+
+func TestTheHTTPRecipeAnswersNobodyWhoHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		require.NoError(t, rig.Err(rig.NewLocker(t, nodes).Lock(t.Context(), "order:", time.Minute)))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		w := httptest.NewRecorder()
+		ship(rig.NewLocker(t, nodes), nil)(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/", http.NoBody))
+		assert.Empty(t, w.Body, "ErrContended is told, too")
+	})
+}
+
+func TestAnErrorOfAnotherCallInFnComesOutOfWithAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		l := rig.NewLocker(t, nodes)
+		rig.Lock(t, rig.NewLocker(t, nodes))
+		var inner error
+		err := l.Do(t.Context(), "b", rig.TTL, func(ctx context.Context) error {
+			inner = l.Do(ctx, "a", rig.TTL, func(context.Context) error { return nil }, redlock.WithRetry(0, 0))
+			return inner
+		})
+		require.ErrorIs(t, err, redlock.ErrContended, "although fn ran")
+		assert.Same(t, inner, err)
+		e, ok := errors.AsType[*redlock.LockError](err)
+		require.True(t, ok)
+		assert.Equal(t, []string{"a"}, e.Resources)
+	})
+}
+
+func TestWorkByHandTellsALossAsWithDoes(t *testing.T) {
+	for name, fn := range map[string]func(ctx context.Context) error{
+		"the work obeys its context": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"the work ignores it":        func(context.Context) error { time.Sleep(time.Minute); return nil },
+		"the work fails":             func(ctx context.Context) error { <-ctx.Done(); return rig.ErrBody },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := rig.NewLocker(t, rig.New(t, 3))
+				require.ErrorIs(t, chargeByHand(t.Context(), l, func(ctx context.Context, _ *redlock.Lock) error { return fn(ctx) }), redlock.ErrLockLost)
+				require.ErrorIs(t, chargeUnlessBusy(t.Context(), l, func(ctx context.Context, _ int) error { return fn(ctx) }), redlock.ErrLockLost)
+			})
+		})
+	}
+}
+
+func TestWorkByHandThatIsDoneDoesNotFailWithItsRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		l := rig.NewLocker(t, nodes)
+		freeze := func() { nodes[0].Freeze(); nodes[1].Freeze() }
+		require.NoError(t, chargeUnlessBusy(t.Context(), l, func(context.Context, int) error { freeze(); return nil }))
+		nodes[0].Thaw()
+		nodes[1].Thaw()
+		require.NoError(t, chargeByHand(t.Context(), l, func(context.Context, *redlock.Lock) error { freeze(); return nil }))
+		nodes[0].Thaw()
+		nodes[1].Thaw()
+	})
+}
+
+func TestTheRecipeForWorkersStopsWithItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		batches := 0
+		err := importAll(ctx, rig.NewLocker(t, rig.New(t, 3)), make([]string, 5), func(context.Context, string) error {
+			batches++ // and looks at no context
+			cancel()
+			return nil
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, 1, batches)
+	})
+}
+
+func TestTheCronRecipeMakesOneReportATickAndNoneBesideAnother(t *testing.T) {
+	// Short nights, as a lock is extended every few seconds: longer than the hour for which
+	// a tick is taken all the same.
+	const day = 3 * time.Hour
+	takes := []time.Duration{time.Minute, day * 5 / 4, time.Minute, time.Minute} // the second one is made at the third tick, too
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		made, failed := make([]atomic.Int32, len(takes)), make([]atomic.Int32, len(takes))
+		var now atomic.Int32
+		var all sync.WaitGroup
+		for host := range 3 {
+			l := rig.NewLocker(t, nodes)
+			for tick := range takes {
+				all.Go(func() {
+					time.Sleep(time.Duration(tick)*day + time.Duration(host)*20*time.Minute) // clocks differ
+					err := nightly(t.Context(), l, func(ctx context.Context) error {
+						assert.EqualValues(t, 1, now.Add(1), "nobody else is at it")
+						defer now.Add(-1)
+						made[tick].Add(1)
+						time.Sleep(takes[tick])
+						return context.Cause(ctx)
+					})
+					if err != nil {
+						assert.ErrorIs(t, err, redlock.ErrContended)
+						failed[tick].Add(1)
+					}
+				})
+			}
+		}
+		all.Wait()
+		for tick, want := range []int32{1, 1, 0, 1} {
+			assert.Equal(t, want, made[tick].Load(), tick)
+			assert.Equal(t, 1-want, failed[tick].Load(), tick)
+		}
+	})
+}
+
+func TestExampleImportIsRefusedWhileAnotherOneRuns(t *testing.T) {
+	node := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: node.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	locker, err := redlock.New([]*redis.Client{client}, redlock.WithRetry(0, 0)) // a test need not wait
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := node.Set("import", "somebody else"); err != nil { // the key is the resource
+		t.Fatal(err)
+	}
+	err = importAll(t.Context(), locker, nil, nil)
+	if !errors.Is(err, redlock.ErrContended) {
+		t.Errorf("got %v, want ErrContended", err)
+	}
+}
+
+func TestExampleImportStopsWhenItsLockRunsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := miniredis.NewMiniRedis()
+		node.ClockTTL(true) // keys expire by the clock of the bubble
+		client := redis.NewClient(&redis.Options{
+			Addr:     "127.0.0.1:6379", // only a name here: an IP address, another one for each node
+			Dialer:   func(context.Context, string, string) (net.Conn, error) { return node.Dial() },
+			PoolSize: 100, // more than there are calls at a time: a wait for a connection would leave the bubble
+			MaintNotificationsConfig: &maintnotifications.Config{
+				Mode: maintnotifications.ModeDisabled,
+			},
+		})
+		t.Cleanup(func() { _ = client.Close(); node.Close() })
+		locker, err := redlock.New([]*redis.Client{client})
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		began := time.Now()
+		err = importAll(t.Context(), locker, []string{"a", "b"}, func(ctx context.Context, _ string) error {
+			<-ctx.Done() // half a minute that takes no time
+			return ctx.Err()
+		})
+		if !errors.Is(err, redlock.ErrLockLost) {
+			t.Errorf("got %v, want ErrLockLost", err)
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("stopped after %v, when somebody else may have had the lock", took)
+		}
+		if err := locker.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,149 @@
+package faults_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/test/faultproxy"
+	"github.com/b0401464/redlock/test/rig"
+)
+
+func TestFourThousandCallersTripNoLimit(t *testing.T) {
+	const callers = 4096
+	on := rig.NewReal(t, 3)
+	var nodeErrors rig.ErrorCounter
+	l := on.Locker(t, redlock.WithNodeTimeout(rig.LongTTL/2), nodeErrors.Option())
+	var (
+		wg    sync.WaitGroup
+		start = make(chan struct{})
+		errs  = make([]error, callers)
+	)
+	for i := range callers {
+		wg.Go(func() {
+			<-start
+			lock, err := l.TryLock(t.Context(), fmt.Sprintf("k%d", i), rig.LongTTL)
+			if err == nil {
+				err = lock.Unlock(t.Context())
+			}
+			errs[i] = err
+		})
+	}
+	begun := time.Now()
+	close(start)
+	wg.Wait()
+	t.Logf("%d callers: %v", callers, time.Since(begun))
+	failed := 0
+	for _, err := range errs {
+		if err != nil {
+			failed++
+			t.Log(err)
+		}
+	}
+	require.Zero(t, failed)
+	rig.Drain(t, l)
+	assert.Zero(t, nodeErrors.N.Load(), "node errors, of a minority too")
+	on.RequireEmpty(t, rig.Patience)
+}
+
+// lockMany locks and unlocks rounds keys, each at once, by a few goroutines. It
+// returns how often the release found no quorum.
+func lockMany(t *testing.T, l *redlock.Locker, rounds int) int {
+	t.Helper()
+	const workers = 4
+	var (
+		wg       sync.WaitGroup
+		noQuorum atomic.Int64
+	)
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < rounds; i += workers {
+				lock, err := l.Lock(t.Context(), fmt.Sprintf("k%d", i), rig.LongTTL)
+				if !assert.NoError(t, err) {
+					return
+				}
+				err = lock.Unlock(t.Context())
+				if errors.Is(err, redlock.ErrNoQuorum) {
+					noQuorum.Add(1)
+					continue
+				}
+				assert.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	return int(noQuorum.Load())
+}
+
+func TestNoKeyIsLeftASecondAfterManyLocks(t *testing.T) {
+	on := rig.NewReal(t, 5)
+	l := on.Locker(t, redlock.WithNodeTimeout(rig.Patience)) // a busy machine stalls for seconds
+	begun := time.Now()
+	require.Zero(t, lockMany(t, l, 2000))
+	ended := time.Now()
+	// Not drained first: that is the point.
+	on.RequireEmpty(t, rig.LongTTL/3)
+	t.Logf("2000 locks in %v, no key left %v later", ended.Sub(begun), time.Since(ended))
+	rig.Drain(t, l)
+}
+
+func TestNoKeyIsLeftOnASlowNode(t *testing.T) {
+	t.Parallel()
+	on := rig.NewProxied(t, 5)
+	on.LoadScripts(t)
+	var nodeErrors rig.ErrorCounter
+	l := on.Locker(t, nodeErrors.Option(), redlock.WithNodeTimeout(rig.Patience))
+	on.Proxies[2].Latency(50 * time.Millisecond)
+	begun := time.Now()
+	require.Zero(t, lockMany(t, l, 2000))
+	ended := time.Now()
+	rig.Drain(t, l)
+	drained := time.Now()
+	on.RequireEmpty(t, rig.LongTTL/3)
+	t.Logf("2000 locks in %v, the slow node is done %v later, no key left %v after that",
+		ended.Sub(begun), drained.Sub(ended), time.Since(drained))
+	t.Logf("%d node errors", nodeErrors.N.Load())
+}
+
+func TestNoKeyIsLeftWhereRepliesGetLost(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		rounds int
+		opt    func(*redis.Options)
+	}{
+		{"clients that give up early", 2000, func(o *redis.Options) { o.ReadTimeout = 200 * time.Millisecond }},
+		{"clients with default options", 60, func(*redis.Options) {}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			on := rig.NewProxied(t, 5, tt.opt)
+			on.LoadScripts(t)
+			l := on.Locker(t)
+			on.SetFault(func(int, []string) faultproxy.Fault {
+				if rand.IntN(20) == 0 { //nolint:gosec // nothing secret
+					return faultproxy.DropReply
+				}
+				return faultproxy.Pass
+			})
+			begun := time.Now()
+			noQuorum := lockMany(t, l, tt.rounds)
+			ended := time.Now()
+			rig.Drain(t, l)
+			drained := time.Now()
+			on.RequireEmpty(t, rig.LongTTL/3)
+			t.Logf("%d locks in %v, %d releases without quorum, all nodes have answered %v later, no key left %v after that",
+				tt.rounds, ended.Sub(begun), noQuorum, drained.Sub(ended), time.Since(drained))
+			assert.Less(t, noQuorum, tt.rounds/20)
+		})
+	}
+}
