@@ -1,7 +1,7 @@
 # Modules to lint and test, by directory. tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
 MODULES = . examples/tracing examples/fencing benchmarks
-LINTED  = $(MODULES) interop
+LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
 SECTIONS ?= 10000
@@ -16,6 +16,21 @@ ROUNDS ?=
 # Tests of allocations, memory and time, which mean nothing with the race detector on.
 COST  = TestAFencedLockCostsLittle|TestLockAndUnlockAllocateLittle|TestTelemetryCostsLittleTime|TestAHeldLockTakesLittleMemory
 GUARD = TestAllocationsAreWhatTheyWere|TestLockAndUnlockTakeNotMuchLongerThanTheirCommands
+
+# make lint runs go vet for itself, and no test looks at what a debugger needs.
+GOTEST = -count=1 -vet=off -ldflags=-s
+
+# What has threads of its own, and so is tested with -race, too. The chaos comes after
+# the rest: it does not share a machine well.
+THREADED = ./internal/... ./test/real/... ./test/servers ./test/faultproxy ./test/simulation ./test/model ./examples/...
+
+# What make test leaves to make check, beside the other modules: SQLite and gRPC, which
+# two examples use, take long to compile.
+LONG = chaos|model|simulation
+
+# Tests that take long, by their first line, and the packages in virtual time that have some.
+SLOW    = $$(grep -rhB1 'rig\.Long(t)' --include '*_test.go' test/virtual | sed -n 's/^func \(Test[A-Za-z0-9]*\)(.*/\1/p' | paste -sd '|' -)
+SLOW_IN = $$(grep -rl 'rig\.Long(t)' --include '*_test.go' test/virtual | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 # Histories that make soak runs, and the first one's seed.
 SEEDS ?= 10000
@@ -42,48 +57,65 @@ help: ## List the targets
 setup: ## Install redis-server from the distribution; starts no service
 	@sh .ci/setup
 
-.PHONY: test
-test: export REDLOCK_REQUIRE_REDIS = 1
-test: ## Run every test with -race, on real Redis servers too (as root or with CI=true: after setup)
-	@if [ -n "$$REDLOCK_SERVER" ]; then \
+# Finds or installs the server: as root and in CI by itself.
+SERVER = if [ -n "$$REDLOCK_SERVER" ]; then \
 		echo "on $$REDLOCK_SERVER instead of redis-server"; \
 	elif [ "$$CI" = true ] || [ "$$(id -u)" = 0 ]; then \
 		sh .ci/setup; \
 	elif ! command -v redis-server >/dev/null; then \
-		echo "make test needs redis-server; type: make setup" >&2; exit 1; \
+		echo "make $@ needs redis-server; type: make setup" >&2; exit 1; \
 	fi
-	@failed=0; for module in $(MODULES); do \
-		echo "$$module: go test -race -count=1 -timeout 20m ./..."; \
-		go -C "$$module" test -race -count=1 -timeout 20m ./... || failed=1; \
+
+.PHONY: test
+test: export REDLOCK_REQUIRE_REDIS = 1
+test: ## Run the tests, in virtual time and on real Redis servers (as root or with CI=true: after setup)
+	@$(SERVER)
+	@echo "go test, three packages at a time, as some mostly wait"
+	@go test $(GOTEST) -p 3 -timeout 20m -skip '^($(COST))$$' $$(go list ./... | grep -Ev '/test/($(LONG))$$')
+
+.PHONY: check
+check: export REDLOCK_REQUIRE_REDIS = 1
+check: export REDLOCK_LONG = 1
+check: ## Run what make test leaves out: -race, what takes long, other modules, histories, the model, costs, FOR (10s) of chaos
+	@$(SERVER)
+	@failed=0; \
+	echo "what takes long: go test -run, by the first line of its tests"; \
+	go test $(GOTEST) -p 3 -timeout 20m -run "^($(SLOW))$$" $(SLOW_IN) || failed=1; \
+	echo "what has threads: go test -race, four packages at a time, as most mostly wait"; \
+	go test $(GOTEST) -race -p 4 -timeout 20m $(THREADED) || failed=1; \
+	REDLOCK_CHAOS=$(if $(filter file,$(origin FOR)),,$(FOR)) go test $(GOTEST) -race -v -timeout 20m ./test/chaos || failed=1; \
+	for module in $(filter-out .,$(MODULES)); do \
+		echo "$$module: go test -race"; \
+		go -C "$$module" test $(GOTEST) -race -timeout 20m ./... || failed=1; \
 	done; \
-	echo "what -race would distort: go test -v -run '$(COST)' ."; \
-	go test -count=1 -v -run '$(COST)' . || failed=1; \
-	go -C benchmarks test -count=1 -v -run '$(GUARD)' . || failed=1; \
-	echo "what -race would take long for: go test -v ./internal/simulation, ./internal/model"; \
-	go test -count=1 -timeout 10m -v -run '^TestHistories$$' ./internal/simulation || failed=1; \
-	go test -count=1 -timeout 10m ./internal/model || failed=1; \
+	echo "what -race would distort: go test -v -run '$(COST)' ./test/real/..."; \
+	go test $(GOTEST) -p 1 -v -run '$(COST)' ./test/real/... || failed=1; \
+	go -C benchmarks test $(GOTEST) -v -run '$(GUARD)' . || failed=1; \
+	echo "what -race would take long for: go test -v ./test/simulation, ./test/model"; \
+	go test $(GOTEST) -timeout 10m -v -run '^TestHistories$$' ./test/simulation || failed=1; \
+	go test $(GOTEST) -timeout 10m ./test/model || failed=1; \
 	exit $$failed
 
 .PHONY: soak
 soak: ## Check the model of tokens with 3 clients; run SEEDS (10000) histories of the simulation, from the seed FROM (1)
-	go test -count=1 -timeout 0 -v -run '^TestTokens|^TestNoToken' ./internal/model -clients 3
+	go test -count=1 -timeout 0 -v -run '^TestTokens|^TestNoToken' ./test/model -clients 3
 	@from=$(FROM); end=$$(($(FROM) + $(SEEDS))); while [ $$from -lt $$end ]; do \
 		n=$$((end - from)); [ $$n -le $(BATCH) ] || n=$(BATCH); \
-		go test -count=1 -timeout 0 -v -run '^TestHistories$$' ./internal/simulation -from $$from -seeds $$n || exit 1; \
+		go test -count=1 -timeout 0 -v -run '^TestHistories$$' ./test/simulation -from $$from -seeds $$n || exit 1; \
 		from=$$((from + n)); \
 	done
 
 .PHONY: mutants
 mutants: ## Show that the simulation finds mistakes that are put into the library, and by which seed
-	go test -count=1 -timeout 0 -v -run '^TestEveryMutantIsFound$$' ./internal/simulation -mutants .
+	go test -count=1 -timeout 0 -v -run '^TestEveryMutantIsFound$$' ./test/simulation -mutants .
 
 .PHONY: interop
 interop: export REDLOCK_REQUIRE_REDIS = 1
 interop: export REDLOCK_REQUIRE_NODE = 1
 interop: ## Contend with bull-redlock, redlock 4 and 5 (Node) and redsync; SECTIONS (10000) for each
 	@command -v npm >/dev/null || { echo "make interop needs Node and npm" >&2; exit 1; }
-	cd interop && npm ci --prefer-offline
-	go -C interop test -race -count=1 -v -timeout 1h ./... -sections $(SECTIONS)
+	cd test/interop && npm ci --prefer-offline
+	go -C test/interop test $(GOTEST) -race -v -timeout 1h ./... -sections $(SECTIONS)
 
 .PHONY: bench
 bench: export REDLOCK_REQUIRE_REDIS = 1
@@ -96,7 +128,7 @@ chaos: export REDLOCK_REQUIRE_REDIS = 1
 chaos: export REDLOCK_CHAOS = $(FOR)
 chaos: export REDLOCK_CHAOS_SEED = $(SEED)
 chaos: ## Contend for FOR (60s) on real servers that freeze, die and are cut off; ends with figures
-	go test -race -count=1 -v -timeout 0 -run '^TestNoTwoHolders' ./internal/chaos
+	go test $(GOTEST) -race -v -timeout 0 -run '^TestNoTwoHolders' ./test/chaos
 
 .PHONY: lint
 lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff
