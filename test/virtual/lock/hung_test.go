@@ -61,9 +61,9 @@ func TestAGrantThatComesAfterItsReleaseIsUndone(t *testing.T) {
 		l := rig.NewLocker(t, nodes, append(opts, redlock.WithRetry(0, 0))...)
 		rig.WarmUp(t, l)
 		nodes[0].Slow(1500 * time.Millisecond)
+		time.AfterFunc(500*time.Millisecond, func() { nodes[0].Slow(0) }) // before the release is sent
 		_, err := l.Lock(t.Context(), "a", time.Minute)
 		require.ErrorIs(t, err, redlock.ErrNoQuorum)
-		nodes[0].Slow(0)
 		synctest.Wait()
 		require.False(t, nodes[0].Exists("a"))
 		sent := nodes[0].Commands()
