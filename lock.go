@@ -170,7 +170,8 @@ func endedContext(parent context.Context, why error) (context.Context, context.C
 }
 
 // Unlock releases the lock on every node, whatever the clock says, and waits
-// for the outcome until ctx ends, at most for the node timeout. The lock is over
+// for the outcome until ctx ends, at most for the node timeout, which counts from when the
+// release is sent. The lock is over
 // at once: its contexts end before anything is sent, and it is not extended any
 // more. The release goes on in the background when Unlock returns before all
 // nodes have answered; a lock of the same resource by the same Locker is never

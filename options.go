@@ -189,7 +189,10 @@ func WithMaxWait(d time.Duration) LockOption {
 
 // WithNodeTimeout sets how long a call waits for nodes that do not answer
 // while the votes of the others do not decide; a node that owes an answer for
-// longer is not waited for at all until it answers again. It should be at
+// longer is not waited for at all until it answers again. It counts from when the command is
+// sent: where more calls are under way than a go-redis Client has connections, a call may wait
+// for one for as long as the node answers others and the lock could be valid, and up to a
+// node timeout longer where the process does not get the processor. It should be at
 // least four round trips to the slowest node that ought to count, and eight (ten with
 // TLS) where a call may have to make its connection first. The default is a tenth of the
 // TTL, at least 50 ms and at most 1 s; it is never longer than the validity left. It is an

@@ -163,7 +163,8 @@ func (l *Locker) nodeFailed(ctx context.Context, f node.Failure) {
 // the count times the delay of [WithRetry], or for [WithMaxWait], however it waits, or
 // until ctx ends, whichever comes first; a ctx that lasts longer does not lengthen it.
 // Only an attempt that has begun before that may take longer: where nodes do not answer,
-// 1.5 node timeouts at most, and 2.5 with a token.
+// 1.5 node timeouts at most, and 2.5 with a token. [WithNodeTimeout] says what counts
+// towards that.
 //
 // The key on the nodes is resource as it is. ttl is cut to whole milliseconds and
 // counts from the beginning of the successful attempt; [Lock.Until] tells until when

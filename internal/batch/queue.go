@@ -25,6 +25,10 @@ const (
 	maxAlone   = maxBatches * maxBatch // in a batch that goes alone
 )
 
+// Room is how many commands a queue is to be handed before it has brought the answers to the
+// first of them: those of some batches.
+const Room = 4 * maxAlone
+
 // minLate is after how long at least a batch is late, which takes four times as long as
 // they usually do.
 const minLate = 50 * time.Millisecond

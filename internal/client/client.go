@@ -111,6 +111,20 @@ const Parts = 16
 // Part returns in which of n parts of the slots a key lies.
 func Part(key string, n int) int { return script.Slot(key) * n / script.Slots }
 
+// Connections returns how many commands a client has under way at most, each on a connection
+// of its own; 0 if it does not tell, or that depends on their keys. Other types than those of
+// go-redis may do as they like with commands.
+func Connections(c Client) int {
+	if c, ok := c.(*redis.Client); ok {
+		o := c.Options()
+		if o.MaxActiveConns > 0 {
+			return min(o.PoolSize, o.MaxActiveConns)
+		}
+		return o.PoolSize
+	}
+	return 0
+}
+
 // Addr returns the addresses of endpoints, joined by commas.
 func Addr(endpoints []Endpoint) string {
 	addrs := make([]string, len(endpoints))

@@ -61,6 +61,7 @@ func (n *node) look() {
 	var hung, due []Waiter
 	t.mu.Lock()
 	now := time.Now()
+	late := now.Sub(n.wakes)
 	n.wakes = time.Time{}
 	var next *Place
 	for p := n.first; p != nil; p = next {
@@ -78,6 +79,8 @@ func (n *node) look() {
 			continue
 		case !p.known.Load() || !p.mayHang():
 			at = now.Add(max(p.timeout, time.Millisecond))
+		case p.spared.Add(t.lately(late, p.timeout, now), p.timeout) > 0:
+			at = p.due()
 		default:
 			hung = append(hung, p.waiter)
 			due = p.giveUp(now, due)
@@ -101,7 +104,7 @@ func (p *Place) due() time.Time {
 	if p.givenUp {
 		return p.gaveUp.Add(linger)
 	}
-	return p.sent.Add(p.timeout)
+	return p.sent.Add(p.timeout + p.spared.total)
 }
 
 // mayHang reports whether few enough hang in the lanes of the place.
@@ -120,6 +123,7 @@ func (p *Place) giveUp(now time.Time, due []Waiter) []Waiter {
 	for i := range p.series.resources {
 		p.link(i).row.ends[p.node].hung++
 	}
+	p.series.table.nodes[p.node].sent--
 	return p.part(due)
 }
 

@@ -38,6 +38,7 @@ type Table struct {
 	rows  map[string]*row
 	spare []*row
 	open  int           // places taken and not done, and other work
+	lag   lag           // of late
 	idle  chan struct{} // closed when open falls to 0, if somebody waits for that
 }
 
@@ -205,9 +206,13 @@ func (tr *Series) enqueue(p *Place, now time.Time) {
 	for i, resource := range tr.resources {
 		t.join(p.link(i), p, resource)
 	}
-	if p.behind > 0 {
+	switch {
+	case p.behind > 0:
 		p.state, p.queued = waiting, true
-	} else {
+	case n.full():
+		p.state, p.queued = waiting, true
+		n.hold(p)
+	default:
 		p.run(now)
 	}
 }

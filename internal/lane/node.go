@@ -17,6 +17,9 @@ type node struct {
 	wakes       time.Time // when it does; zero if it does not
 	listens     bool      // it is to do so after the next answer
 	heard       time.Time // when the latest command was sent that it has answered
+	sent        int       // places whose command is sent, without those that were given up
+	room        int       // how many may be; 0 if there is no bound
+	held        [2]queue  // what waits for room: what keeps or ends a lock, and the rest
 	answered    time.Time // when it has answered last
 }
 

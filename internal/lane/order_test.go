@@ -90,7 +90,11 @@ type command struct {
 	resources []int
 }
 
-func newHistory() *history { return &history{table: lane.NewTable(historyNodes)} }
+func newHistory() *history {
+	h := &history{table: lane.NewTable(historyNodes)}
+	h.table.Bound(1, 2) // fewer than there are callers
+	return h
+}
 
 // requireCleanedUp demands that every acquire that arrived was followed by a
 // release, and by nothing after it.

@@ -36,11 +36,13 @@ type Place struct {
 	taken     bool // there is, or was, a place
 	queued    bool // it had to wait
 	unit      bool // counts towards Limit
+	held      bool // its turn has come, and it waits for room
 	kind      Kind
 
-	// While its command is sent.
+	// While it waits for room, or its command is sent.
 	sent         time.Time
-	older, newer *Place      // among those of the node
+	older, newer *Place // among those of the node
+	spared       Spare
 	known        atomic.Bool // waiter is set
 	givenUp      bool
 	gaveUp       time.Time // when that was
@@ -131,13 +133,13 @@ func (p *Place) Done(answered bool) { p.DoneAt(time.Now(), answered) }
 // DoneAt is Done for a call that has ended at that moment, just now.
 func (p *Place) DoneAt(now time.Time, answered bool) {
 	t := p.series.table
-	var one [1]Waiter
+	var two [2]Waiter
 	t.mu.Lock()
 	p.state = done
 	if !p.writtenOff {
 		t.open--
 	}
-	due := p.leave(answered, now, one[:0])
+	due := p.leave(answered, now, two[:0])
 	t.settle()
 	t.mu.Unlock()
 	for _, w := range due {
@@ -167,7 +169,10 @@ func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 	if p.unit {
 		n.further--
 	}
-	if p.state == done && !p.writtenOff {
+	switch {
+	case p.held:
+		n.forget(p)
+	case p.state == done && !p.writtenOff:
 		n.unlist(p)
 	}
 	n.end(answered, now, p.timeout)
@@ -175,6 +180,9 @@ func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 		n.hears(p.sent)
 	}
 	if !p.givenUp {
+		if p.state == done {
+			n.sent--
+		}
 		due = p.part(due)
 	}
 	for i := range p.series.resources {
@@ -188,25 +196,40 @@ func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 	return due
 }
 
-// part takes p out of its lanes, and lets those run that are due by that. It appends to
-// due whom to tell.
+// part takes p out of its lanes, and lets those run for which there is room and whose turn
+// comes by that, or came before. It appends to due whom to tell.
 func (p *Place) part(due []Waiter) []Waiter {
 	n := &p.series.table.nodes[p.node]
 	for i := range p.series.resources {
-		if next := p.link(i).part(); next != nil {
-			now := time.Now() // the caller's may be a while ago
-			n.owe(now)
-			next.run(now)
-			if next.waiter != nil { // else its Then finds it running
-				due = append(due, next.waiter)
-			}
+		switch next := p.link(i).part(); {
+		case next == nil:
+		case n.full():
+			n.hold(next)
+		default:
+			due = next.turn(due)
 		}
+	}
+	for next := n.next(); next != nil; next = n.next() {
+		due = next.turn(due)
+	}
+	return due
+}
+
+// turn lets p run, whose turn has come. It appends to due whom to tell.
+func (p *Place) turn(due []Waiter) []Waiter {
+	now := time.Now() // the caller's may be a while ago
+	p.series.table.nodes[p.node].owe(now)
+	p.run(now)
+	if p.waiter != nil { // else its Then finds it running
+		due = append(due, p.waiter)
 	}
 	return due
 }
 
 func (p *Place) run(now time.Time) {
+	n := &p.series.table.nodes[p.node]
+	n.sent++
 	p.state, p.sent = running, now
 	p.series.ends[p.node].sent = true
-	p.series.table.nodes[p.node].list(p)
+	n.list(p)
 }

@@ -128,6 +128,7 @@ func (v *Call) Due(send bool) {
 	if v.queue = v.Node.queues.Of(v.resource()); v.queue == nil {
 		v.Node.calls.Go(func() error {
 			client.GrowStack()
+			v.Place.Begun(time.Since(v.Sent))
 			v.run(nil)
 			return nil
 		})

@@ -64,7 +64,11 @@ func New(clients []client.Client, lanes *lane.Table, alarms *alarm.Clock, hooks 
 }
 
 // EnableBatches has the commands for the node sent in batches, if its client can take them.
-func (n *Node) EnableBatches() { n.queues = batch.For(n.Client) }
+func (n *Node) EnableBatches() {
+	if n.queues = batch.For(n.Client); n.queues != nil {
+		n.lanes.Bound(n.Index, batch.Room*len(n.queues))
+	}
+}
 
 // sendsOnce reports whether go-redis is kept from sending commands to the node again: where
 // they share batches, as it repeats a batch as a whole, and until the node has answered, as

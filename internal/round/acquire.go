@@ -20,7 +20,6 @@ type attempt struct {
 	grant  *Grant
 	to     *acquiring
 	plan   Plan
-	began  time.Time
 	tally  quorum.Acquire
 	answer Answer // of the gate
 
@@ -46,7 +45,7 @@ func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, t
 	g.fences(fc)
 	g.commands.Acquires(ttl)
 	g.enter(t)
-	a := &attempt{round: f.newRound(node.OpAcquire, l), grant: g, plan: t, began: time.Now()}
+	a := &attempt{round: f.newRound(node.OpAcquire, l), grant: g, plan: t}
 	a.to = &acquiring{grant: g, began: f.Clock.Now(), filed: a.filed}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)

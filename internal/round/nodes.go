@@ -77,6 +77,9 @@ type Hooks struct {
 func NewNodes(clients []client.Client, hooks Hooks) *Nodes {
 	f := &Nodes{lanes: lane.NewTable(len(clients)), hooks: hooks, Clock: new(clock.Clock)}
 	f.each = node.New(clients, f.lanes, &f.alarms, node.Hooks{Failed: hooks.Failed, Late: hooks.Late})
+	for i, c := range clients {
+		f.lanes.Bound(i, client.Connections(c))
+	}
 	return f
 }
 

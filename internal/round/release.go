@@ -86,15 +86,43 @@ func (g *Grant) endWave() {
 // the wait; the release goes on whatever it is.
 func (w *Wave) Wait(ctx context.Context) Result {
 	w.waited.Store(true)
-	timer := w.grant.nodes.startTimer(w.timeout)
+	var spare lane.Spare
+	for wait := w.timeout; wait > 0; {
+		begun := time.Now()
+		if !w.await(ctx, wait) {
+			return w.result()
+		}
+		wait = max(w.more(), spare.Add(w.grant.nodes.lanes.Lag(time.Since(begun)-wait, w.timeout), w.timeout))
+	}
+	w.giveUp()
+	return w.result()
+}
+
+// await waits until the outcome is decided or ctx is done. It reports whether it has waited in
+// vain.
+func (w *Wave) await(ctx context.Context, wait time.Duration) (over bool) {
+	timer := w.grant.nodes.startTimer(wait)
 	defer w.grant.nodes.stopTimer(timer)
 	select {
 	case <-w.decided:
 	case <-timer.C:
-		w.giveUp()
+		return true
 	case <-ctx.Done():
 	}
-	return w.result()
+	return false
+}
+
+// more returns for how long to wait besides for what had to wait until it was sent.
+func (w *Wave) more() (wait time.Duration) {
+	g := w.grant
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.nodes.Size() {
+		if call := g.ledger.Call(i); call != nil && g.ledger.Silent(i) == 0 {
+			wait = max(wait, call.Place.Patience())
+		}
+	}
+	return wait
 }
 
 // giveUp decides the wave by the votes that are in.

@@ -15,7 +15,8 @@ type Limits struct {
 	// Timeout is the node timeout: how long to wait for a node, and the age at
 	// which an unanswered call makes it silent.
 	Timeout time.Duration
-	// Wait bounds the wait further; the round ends after the shorter of both.
+	// Wait bounds the wait further; the round ends after the shorter of both. The node timeout of a
+	// command that has to wait until it is sent begins then.
 	Wait time.Duration
 	// Stop ends the wait when it is closed, and News when it tells something. They
 	// may be nil.
@@ -57,6 +58,7 @@ const Never time.Duration = -1
 type round struct {
 	nodes    *Nodes
 	op       node.Op
+	began    time.Time
 	limits   Limits
 	filed    chan filed     // holds them all: a late vote never blocks; the ballot has it, too
 	votes    []nodeVote     // by node
@@ -67,6 +69,8 @@ type round struct {
 	waiting, silent int
 	patient         bool // waits for silent nodes too
 	timedOut        bool
+	waited          time.Duration // until then
+	cut             bool          // by the caller's bound
 }
 
 // A nodeVote is what a round knows of a node.
@@ -88,7 +92,7 @@ type filed struct {
 
 func (f *Nodes) newRound(op node.Op, l Limits) round {
 	n := f.Size()
-	r := round{nodes: f, op: op, limits: l, filed: make(chan filed, n)}
+	r := round{nodes: f, op: op, began: time.Now(), limits: l, filed: make(chan filed, n)}
 	if n > len(r.few) {
 		r.votes = make([]nodeVote, n)
 	}
@@ -140,18 +144,38 @@ func (r *round) sent(calls []node.Call) {
 }
 
 // await reads votes until outcome is not Undecided any more or wait is over. It
-// passes each vote to count first.
+// passes each vote to count first. It waits for longer, within the bounds of the caller, for
+// what had to wait until it was sent, and where its timer was late.
 func (r *round) await(ctx context.Context, wait time.Duration, count func(node int, v node.Vote), outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
-	o, inTime := r.collect(ctx, wait, count, outcome)
-	if inTime {
-		return o
+	var spare lane.Spare
+	for {
+		begun := time.Now()
+		o, inTime := r.collect(ctx, wait, count, outcome)
+		if inTime {
+			return o
+		}
+		wait = max(r.more(), spare.Add(r.nodes.lanes.Lag(time.Since(begun)-wait, r.limits.Timeout), r.limits.Timeout))
+		if wait = min(wait, r.limits.Wait-time.Since(r.began)); wait <= 0 {
+			return r.timeOut(outcome)
+		}
 	}
-	return r.timeOut(outcome)
+}
+
+// more returns for how long to wait besides for the nodes that have not voted.
+func (r *round) more() (wait time.Duration) {
+	for i := range r.nodes.Size() {
+		if s := r.voteOf(i); s.call != nil && !s.voted && (s.silentFor == 0 || r.patient) {
+			wait = max(wait, s.call.Place.Patience())
+		}
+	}
+	return wait
 }
 
 // timeOut decides by the votes that have come.
 func (r *round) timeOut(outcome func(waiting, silent int) quorum.Outcome) quorum.Outcome {
 	r.timedOut = true
+	r.waited = max(r.limits.wait(), time.Since(r.began).Truncate(time.Millisecond))
+	r.cut = r.limits.Wait < r.limits.Timeout || r.waited >= r.limits.Wait && r.waited > r.limits.Timeout
 	r.waiting, r.silent = 0, r.waiting+r.silent
 	return outcome(r.waiting, r.silent)
 }
@@ -170,7 +194,13 @@ func (r *round) collect(ctx context.Context, wait time.Duration, count func(node
 			r.read(in.node, in.vote)
 			count(in.node, in.vote)
 		case <-timer.C:
-			return quorum.Undecided, false
+			for len(r.filed) > 0 { // nobody else reads
+				in := <-r.filed
+				r.read(in.node, in.vote)
+				count(in.node, in.vote)
+			}
+			o := outcome(r.waiting, r.silent)
+			return o, o != quorum.Undecided
 		case <-ctx.Done():
 			return quorum.Undecided, true
 		case <-r.limits.Stop:
@@ -204,10 +234,10 @@ func (r *round) result(o quorum.Outcome, agreed, refused int) Result {
 		case s.voted || !s.asked:
 		case s.silentFor > 0:
 			r.giveUp(i, s.silentFor)
-		case r.timedOut && r.limits.Timeout <= r.limits.Wait:
-			r.giveUp(i, r.limits.Timeout)
+		case r.timedOut && !r.cut:
+			r.giveUp(i, r.waited)
 		case r.timedOut:
-			r.failures = append(r.failures, node.Failure{Node: i, Op: r.op, Err: r.nodes.each[i].Silence(r.limits.Wait)})
+			r.failures = append(r.failures, node.Failure{Node: i, Op: r.op, Err: r.nodes.each[i].Silence(r.waited)})
 			cut = append(cut, s.call)
 		case o == quorum.Undecided:
 			cut = append(cut, s.call)
@@ -223,19 +253,30 @@ func (r *round) result(o quorum.Outcome, agreed, refused int) Result {
 // over. The bound of the caller was shorter, and says nothing of them.
 func (r *round) tellLater(cut []*node.Call) {
 	cut = slices.DeleteFunc(cut, func(v *node.Call) bool { return v == nil })
-	if len(cut) == 0 {
-		return
+	if len(cut) > 0 {
+		f, timeout := r.nodes, r.limits.Timeout
+		time.AfterFunc(timeout, func() { f.tell(cut, timeout, timeout) })
 	}
-	f, timeout := r.nodes, r.limits.Timeout
-	time.AfterFunc(timeout, func() { // of what is under way, and perhaps of what waits to be sent
-		for _, v := range cut {
-			// A call that is under way is counted until it has been told of, and this one
-			// before: Shutdown does not return in between.
-			f.Begin()
-			v.Tell(v.Node.Silence(timeout))
-			f.End()
+}
+
+// tell tells of the nodes that have not answered the calls for that long, or that they have not
+// once that is so.
+func (f *Nodes) tell(calls []*node.Call, timeout, after time.Duration) {
+	var later []*node.Call
+	for _, v := range calls {
+		if v.Place.Patience() > 0 {
+			later = append(later, v)
+			continue
 		}
-	})
+		// A call that is under way is counted until it has been told of, and this one
+		// before: Shutdown does not return in between.
+		f.Begin()
+		v.Tell(v.Node.Silence(after))
+		f.End()
+	}
+	if len(later) > 0 {
+		time.AfterFunc(timeout, func() { f.tell(later, timeout, after+timeout) })
+	}
 }
 
 // giveUp notes that a node has not answered for d, and tells so: nobody waits for it

@@ -78,6 +78,9 @@ func (p *process) connect(l *link) *redis.Client {
 		o.DialTimeout, o.DialerRetries, o.ReadTimeout, o.MaxRetries = time.Second, 1, time.Second, 1
 	}
 	c := redis.NewClient(o)
+	if r := p.w.random("room", p.id, l.node.id); r.IntN(3) == 0 {
+		c.Options().PoolSize = 1 + r.IntN(4) // which the library goes by
+	}
 	c.AddHook(&watcher{p, l.node.id})
 	return c
 }
