@@ -60,6 +60,7 @@ type Call struct {
 	room [3 + 3 + 4]any // for its arguments
 	used atomic.Bool    // the room is
 
+	next  *Call // that is to be run
 	mu    sync.Mutex
 	ended bool // before it was given up
 }
@@ -126,12 +127,7 @@ func (v *Call) Due(send bool) {
 		return
 	}
 	if v.queue = v.Node.queues.Of(v.resource()); v.queue == nil {
-		v.Node.calls.Go(func() error {
-			client.GrowStack()
-			v.Place.Begun(time.Since(v.Sent))
-			v.run(nil)
-			return nil
-		})
+		v.Node.start(v)
 		return
 	}
 	x := v.command(v.Command, v.args(v.Command, v.Sent))

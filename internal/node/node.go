@@ -29,6 +29,8 @@ type Node struct {
 	alarms *alarm.Clock
 	hooks  Hooks
 	calls  errgroup.Group // nobody waits for them: the lane table counts them
+	ready  ready
+	goes   func() error // runNext
 
 	queues  batch.Queues
 	batched bool // the client itself makes batches
@@ -55,6 +57,7 @@ func New(clients []client.Client, lanes *lane.Table, alarms *alarm.Clock, hooks 
 	all := make([]*Node, len(clients))
 	for i, c := range clients {
 		n := &Node{Index: i, Client: c, peers: all, lanes: lanes, alarms: alarms, hooks: hooks, cache: newCache(c)}
+		n.goes = n.runNext
 		_, n.batched = c.(*redis.AutoPipeliner)
 		n.pending.node = n
 		n.line.detect(c)
