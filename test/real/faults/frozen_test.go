@@ -163,7 +163,7 @@ func TestFrozenMajorityIsGivenUpAfterTheNodeTimeout(t *testing.T) {
 	t.Parallel()
 	const (
 		nodeTimeout = 400 * time.Millisecond
-		pause       = 500 * time.Millisecond // leaves time for the retry
+		pause       = 3 * time.Second // leaves time for the retry
 	)
 	on := rig.NewReal(t, 5)
 	l := rig.NewRealLocker(t, on.NewClients(t, rig.Hang), redlock.WithNodeTimeout(nodeTimeout), redlock.WithRetry(1, pause))
