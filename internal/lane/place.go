@@ -135,9 +135,13 @@ func (p *Place) DoneAt(now time.Time, answered bool) {
 	t := p.series.table
 	var two [2]Waiter
 	t.mu.Lock()
+	ran := p.state == running
 	p.state = done
 	if !p.writtenOff {
 		t.open--
+	}
+	if ran && !p.givenUp {
+		t.nodes[p.node].sent--
 	}
 	due := p.leave(answered, now, two[:0])
 	t.settle()
@@ -180,9 +184,6 @@ func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 		n.hears(p.sent)
 	}
 	if !p.givenUp {
-		if p.state == done {
-			n.sent--
-		}
 		due = p.part(due)
 	}
 	for i := range p.series.resources {

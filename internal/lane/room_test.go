@@ -106,6 +106,23 @@ func TestAPlaceThatIsDroppedWaitsForNoRoom(t *testing.T) {
 	})
 }
 
+func TestAPlaceThatIsDoneBeforeThereIsRoomGivesNoneAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newBound(1)
+		_, busy := f.acquire()
+		_, p := f.acquire()
+		then(p)
+		p.Done(false)
+		_, next := f.acquire()
+		w := then(next)
+		require.False(t, w.due.Load())
+		busy.Done(true)
+		require.True(t, w.due.Load())
+		next.Done(true)
+		assert.Zero(t, f.table.Open())
+	})
+}
+
 func TestWhatHangsTakesNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBound(1)

@@ -115,18 +115,18 @@ func (p *pending) settled() {
 	p.rest()
 }
 
-// A hanging is told that a try hangs.
-type hanging chan struct{}
+// A turn is told that there is room for a try, and that it hangs.
+type turn struct{ due, hangs chan struct{} }
 
-func (hanging) Due(bool) {}
+func (t *turn) Due(bool) { close(t.due) }
 
-func (h hanging) GiveUp() { close(h) }
+func (t *turn) GiveUp() { close(t.hangs) }
 
 // try tries a release on a goroutine of its own, with a place in no lane. It returns when
 // that is given up: what hangs must not keep the others from being tried.
 func (p *pending) try(r release) error {
 	tr := p.node.lanes.NewSeries()
-	place := &tr.Take(lane.Acquire, r.call.Place.Timeout(), func(node int) bool { return node == p.node.Index })[p.node.Index]
+	place := &tr.Take(lane.Follow, r.call.Place.Timeout(), func(node int) bool { return node == p.node.Index })[p.node.Index]
 	if !place.Taken() {
 		return ErrBehind
 	}
@@ -134,8 +134,8 @@ func (p *pending) try(r release) error {
 		place.Done(false)
 		return ErrBehind
 	}
-	result, hangs := make(chan error, 1), make(hanging)
-	place.Then(hangs)
+	result, turn := make(chan error, 1), &turn{make(chan struct{}), make(chan struct{})}
+	place.Then(turn)
 	p.node.calls.Go(func() error {
 		err := client.ErrNoReturn // if the client calls runtime.Goexit
 		defer func() {
@@ -146,13 +146,14 @@ func (p *pending) try(r release) error {
 			place.Done(err == nil || client.IsReply(err))
 			result <- err
 		}()
+		<-turn.due // no call keeps its room for longer than a node timeout
 		err = r.try(r.call)
 		return nil
 	})
 	select {
 	case err := <-result:
 		return err
-	case <-hangs:
+	case <-turn.hangs:
 		return errHangs
 	}
 }
