@@ -79,8 +79,8 @@ func (n *node) look() {
 			continue
 		case !p.known.Load() || !p.mayHang():
 			at = now.Add(max(p.timeout, time.Millisecond))
-		case p.spared.Add(t.lately(late, p.timeout, now), p.timeout) > 0:
-			at = p.due()
+		case p.spares(t.lately(late, p.timeout, now), now):
+			at = p.until
 		default:
 			hung = append(hung, p.waiter)
 			due = p.giveUp(now, due)
@@ -104,7 +104,10 @@ func (p *Place) due() time.Time {
 	if p.givenUp {
 		return p.gaveUp.Add(linger)
 	}
-	return p.sent.Add(p.timeout + p.spared.total)
+	if !p.until.IsZero() {
+		return p.until
+	}
+	return p.sent.Add(p.timeout)
 }
 
 // mayHang reports whether few enough hang in the lanes of the place.

@@ -41,8 +41,8 @@ type Place struct {
 
 	// While it waits for room, or its command is sent.
 	sent         time.Time
-	older, newer *Place // among those of the node
-	spared       Spare
+	older, newer *Place      // among those of the node
+	until        time.Time   // when it is to be given up if that is later than usual
 	known        atomic.Bool // waiter is set
 	givenUp      bool
 	gaveUp       time.Time // when that was

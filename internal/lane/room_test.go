@@ -210,6 +210,25 @@ func TestHowLateGoroutinesBeginIsRemembered(t *testing.T) {
 	})
 }
 
+func TestAfterAPauseOfTheProcessAnswersHaveTimeToBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		_, p := f.acquire()
+		w := then(p)
+		p.Begun(5 * timeout) // the timer was late, too, which it is not here
+		time.Sleep(timeout)
+		synctest.Wait()
+		require.False(t, w.givenUp.Load())
+		time.Sleep(timeout - 1)
+		synctest.Wait()
+		require.False(t, w.givenUp.Load())
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.True(t, w.givenUp.Load(), "once")
+		p.Done(false)
+	})
+}
+
 func TestACallIsGivenUpLaterWhereGoroutinesBeginLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()

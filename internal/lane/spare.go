@@ -11,7 +11,7 @@ const turns = 10
 // timeout.
 type Spare struct{ total time.Duration }
 
-// Add takes note of how late a goroutine has had its turn: the latest one tells. It returns
+// Add takes note of how late a goroutine has had its turn; what is known adds nothing. It returns
 // for how much longer to wait.
 func (s *Spare) Add(late, timeout time.Duration) (more time.Duration) {
 	if late < notable(timeout) {
@@ -20,6 +20,18 @@ func (s *Spare) Add(late, timeout time.Duration) (more time.Duration) {
 	more = max(min(turns*late, timeout)-s.total, 0)
 	s.total += more
 	return more
+}
+
+// spares has a place be given up later, once, if goroutines have had their turns so late. It
+// reports whether that is so.
+func (p *Place) spares(late time.Duration, now time.Time) bool {
+	var s Spare
+	more := s.Add(late, p.timeout)
+	if more == 0 || !p.until.IsZero() {
+		return false
+	}
+	p.until = now.Add(more)
+	return true
 }
 
 // notable returns how late something has to be that it says anything.
