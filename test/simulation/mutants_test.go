@@ -51,8 +51,8 @@ var mutants = []mutant{
 		{"internal/script/extend.lua", "if left >= 0 and left < tonumber(ARGV[2]) then", "if left >= 0 then"},
 	}},
 	{"lanes not in order", []edit{
-		{"internal/lane/lane.go", "		p.state, p.queued = waiting, true", "		p.run(now)"},
-		{"internal/lane/place.go", "; next != nil {", "; next != nil && false {"},
+		{"internal/lane/lane.go", "	case p.behind > 0:\n		p.state, p.queued = waiting, true", "	case p.behind > 0:\n		p.run(now)"},
+		{"internal/lane/place.go", "		case next == nil:", "		case next == nil || true:"},
 	}},
 	{"decision at half instead of a majority", []edit{
 		{"internal/quorum/quorum.go", "return nodes/2 + 1", "return (nodes + 1) / 2"},

@@ -33,9 +33,9 @@ func TestLockAndUnlockAllocateLittle(t *testing.T) {
 	for _, tt := range []struct {
 		nodes, most int
 	}{
-		{1, 36},
-		{3, 60},
-		{5, 84},
+		{1, 34},
+		{3, 57},
+		{5, 80},
 	} {
 		t.Run(fmt.Sprintf("%d nodes", tt.nodes), func(t *testing.T) {
 			on := rig.NewReal(t, tt.nodes)
