@@ -22,6 +22,8 @@ func (p *Place) Patience() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
+	case p.state == done && !p.givenUp:
+		return time.Millisecond // its vote is on its way
 	case p.givenUp || n.silentFor(now, p.timeout) > 0:
 	case p.state == running && p.queued:
 		return p.due().Sub(now)
