@@ -51,7 +51,7 @@ func (r *Request) stand(ctx context.Context, mayGo func() bool) *fault.Fault {
 func (r *Request) plan(ctx context.Context) round.Plan {
 	l, w := r.calls, &r.wait
 	if r.several() {
-		yields := w.Yields(l.Memory.Contended(r.Hold.Resources...))
+		yields := w.Yields(l.Memory.Contended(!r.Single(), r.Hold.Resources...))
 		return round.Plan{Gate: round.NoGate, Yields: yields, Holder: r.knownHolder(false)}
 	}
 	gate := l.Nodes.Gate(r.resource)
@@ -60,7 +60,7 @@ func (r *Request) plan(ctx context.Context) round.Plan {
 	}
 	timeout := r.timeout()
 	g := waitqueue.Gate{
-		Node: gate, Silent: l.Nodes.Silent(gate, timeout), Entered: r.Hold.Place.Entered(), Contended: l.Memory.Contended(r.resource),
+		Node: gate, Silent: l.Nodes.Silent(gate, timeout), Entered: r.Hold.Place.Entered(), Contended: l.Memory.Contended(!r.Single(), r.resource),
 	}
 	if !w.UsesLine(&g) {
 		return round.Plan{Gate: gate}

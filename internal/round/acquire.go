@@ -51,6 +51,7 @@ func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, t
 	outcome := a.run(ctx)
 	if outcome == quorum.Acquired && g.yields {
 		outcome = a.yield(ctx, l.wait()-time.Since(a.began))
+		a.answer.Reserved = a.answer.Reserved || outcome == quorum.Acquired && a.strays()
 	}
 	if outcome == quorum.Acquired && g.commands.Fenced() {
 		if outcome = a.agree(ctx); outcome != quorum.Acquired {
@@ -62,9 +63,9 @@ func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, t
 	}
 	if g.gate != nil {
 		g.gate.left = a.answer.Granted && g.gate.came != Now
-		if outcome == quorum.Acquired {
-			g.won()
-		}
+	}
+	if outcome == quorum.Acquired {
+		g.win()
 	}
 	g.decide(a.began)
 	return g, a.result(outcome)
@@ -247,8 +248,8 @@ func (b *acquiring) File(ctx context.Context, i int, v node.Vote) {
 		b.grant.overdue(b.began)
 		b.grant.granted(ctx, i)
 	}
-	if gt := b.grant.gate; gt != nil && i == gt.node && v.Kind == node.Refused {
-		b.grant.refusedAtGate(v.More.Mark, v.More.Came)
+	if v.Kind == node.Refused {
+		b.grant.refusedAt(i, v.More)
 	}
 	b.filed <- filed{i, v}
 }

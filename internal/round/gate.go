@@ -152,8 +152,6 @@ type gate struct {
 	left     bool   // the gate has granted, and taken this Locker out of the line
 	looks    bool   // the acquire leaves alone what is empty
 	stale    string // of the plan
-	won      bool   // a majority has granted; under Grant.mu, as is refused
-	refused  string // the mark of what the gate has refused in favour of
 	told     string // when this Locker came, as the gate has said; under Grant.mu
 	commands command.Gate
 }
@@ -216,34 +214,12 @@ func (g *Grant) leave(m Mode) {
 	switch {
 	case m == Keep:
 		last = gt.came
-	case gt.looks && m == Pop && !gt.won:
+	case gt.looks && m == Pop && !g.won:
 		mode = Undo.arg(single) // most likely it has left nothing
-	case gt.won && gt.stale != "" && gt.refused == gt.stale:
+	case g.won && gt.stale != "" && g.stray() == gt.stale:
 		mode = fmt.Sprint(mode, " =", gt.stale)
 	}
 	g.commands.Leave(mode, last)
-}
-
-// won notes that a majority has granted. What the gate has refused in favour of is no
-// lock then.
-func (g *Grant) won() {
-	g.mu.Lock()
-	g.gate.won = true
-	mark := g.gate.refused
-	g.mu.Unlock()
-	g.stray(mark)
-}
-
-// refusedAtGate notes what the gate has refused in favour of, and when it says that this
-// Locker came, when its answer comes.
-func (g *Grant) refusedAtGate(mark, came string) {
-	g.mu.Lock()
-	g.gate.refused, g.gate.told = mark, cmp.Or(came, g.gate.told)
-	won := g.gate.won
-	g.mu.Unlock()
-	if won {
-		g.stray(mark)
-	}
 }
 
 // Came returns when this Locker came to the gate's line, as far as the gate has said by
@@ -255,12 +231,6 @@ func (g *Grant) Came() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.gate.told
-}
-
-func (g *Grant) stray(mark string) {
-	if mark != "" && mark != node.ReservedMark && mark != emptyMark {
-		g.nodes.hooks.Stray(g.series.Resources()[0], mark)
-	}
 }
 
 // Depart returns the node in whose line the Locker may still stand for what it has been

@@ -23,6 +23,8 @@ type Grant struct {
 	yields   bool  // for several resources: what gates have reserved for others is left to them
 
 	mu     sync.Mutex
+	won    bool          // a majority has granted
+	strays []stray       // what gates have refused it in favour of
 	ledger ledger.Ledger // what is known of the value on each node
 	wave   *Wave         // the latest of the release
 	told   chan struct{} // nil until somebody wants to know

@@ -34,7 +34,7 @@ func (g *Grant) Rest() *Resting {
 	}
 	r.until = until
 	if gt := g.gate; gt != nil {
-		if !gt.won || gt.stale != "" || gt.came != "" && !gt.left {
+		if !g.won || gt.stale != "" || gt.came != "" && !gt.left {
 			return nil
 		}
 		r.gate = gt.node
@@ -52,7 +52,7 @@ func (f *Nodes) Resume(resources []string, r *Resting) *Grant {
 	}
 	if r.gate != NoGate {
 		g.enter(Plan{Gate: r.gate})
-		g.gate.won, g.gate.left = true, true
+		g.won, g.gate.left = true, true
 	}
 	g.series.Resume()
 	g.ledger.Resume(r.until, f.Clock.Now().Moment())

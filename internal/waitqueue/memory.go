@@ -16,6 +16,8 @@ const (
 	// awaited is how long it does after a release that somebody was waiting for: the
 	// next one tells again.
 	awaited = 10 * time.Second
+	// yielded is for how long what a gate names is taken for the value of an attempt.
+	yielded = 300 * time.Millisecond
 )
 
 // A Memory remembers which resources were contended a moment ago: a bounded
@@ -31,6 +33,7 @@ type slot struct {
 	used   time.Time
 	until  time.Time // contended until then
 	others time.Time // others wait until then, as a release has told
+	asked  time.Time // somebody seems to ask the nodes until then, as a gate has told
 	view   View
 
 	stray         string    // what the gate has named that is no holder
@@ -54,8 +57,9 @@ func (m *Memory) Others(resource string, wait bool) {
 	}
 }
 
-// Contended reports whether one of some resources was contended a moment ago.
-func (m *Memory) Contended(resources ...string) bool {
+// Contended reports whether one of some resources was contended a moment ago. Who may wait
+// heeds those, too, that seem to ask for it.
+func (m *Memory) Contended(mayWait bool, resources ...string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.slots == nil {
@@ -63,7 +67,8 @@ func (m *Memory) Contended(resources ...string) bool {
 	}
 	now := time.Now()
 	for _, resource := range resources {
-		if s := m.known(resource); s != nil && (now.Before(s.until) || now.Before(s.others)) {
+		s := m.known(resource)
+		if s != nil && (now.Before(s.until) || now.Before(s.others) || mayWait && now.Before(s.asked)) {
 			return true
 		}
 	}
@@ -135,11 +140,16 @@ func (m *Memory) Holder(resource string, called bool) (h round.Rival) {
 }
 
 // Stray notes that the gate of a resource has named a holder which is none, by what the
-// other nodes say.
+// other nodes say. At first it is taken for one whose turn it is, and who asks the other
+// nodes in vain as long as this Locker does not ask the gate before them.
 func (m *Memory) Stray(resource, mark string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.slot(resource).strays(time.Now(), mark)
+	now, s := time.Now(), m.slot(resource)
+	if s.stray != mark {
+		s.asked = now.Add(yielded)
+	}
+	s.strays(now, mark)
 }
 
 // strayLasts is how long it counts that the gate has named something else than the holder.

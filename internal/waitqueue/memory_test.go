@@ -83,8 +83,21 @@ func TestNothingIsRememberedOfALockThatNobodyElseWanted(t *testing.T) {
 	m := waitqueue.Memory{}
 	m.Learn("a", &round.Plan{}, &round.Result{Outcome: quorum.Acquired, Agreed: 3, Gate: round.Answer{Granted: true}}, time.Second)
 	m.Learn("a", &round.Plan{}, &round.Result{Outcome: quorum.Unavailable}, time.Second)
-	assert.False(t, m.Contended("a"))
+	assert.False(t, m.Contended(true, "a"))
 	assert.Zero(t, testing.AllocsPerRun(10, func() {
 		m.Learn("a", &round.Plan{}, &round.Result{Outcome: quorum.Acquired}, time.Second)
 	}))
+}
+
+func TestWhoMayWaitYieldsForAMomentToWhatAGateHasBegunToName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := waitqueue.Memory{}
+		m.Stray("a", "somebody who asks")
+		assert.True(t, m.Contended(true, "b", "a"))
+		assert.False(t, m.Contended(false, "b", "a"), "a TryLock would fail where it need not")
+		time.Sleep(time.Second)
+		assert.False(t, m.Contended(true, "a"))
+		m.Stray("a", "somebody who asks")
+		assert.False(t, m.Contended(true, "a"), "it is left over, as no attempt takes that long")
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,7 @@ func looksAtALostGate(t *testing.T, before bool) {
 		rig.WarmUp(t, holder)
 		rig.WarmUp(t, l)
 		hooks := make([]*rig.BatchHook, len(nodes))
+		var mu sync.Mutex // guards the two
 		looks, scripts := make(map[any]int), 0
 		for i, n := range nodes {
 			hooks[i] = new(rig.BatchHook)
@@ -44,10 +46,12 @@ func looksAtALostGate(t *testing.T, before bool) {
 					if name, _ := args[0].(string); name != "evalsha" && name != "eval" {
 						continue
 					}
+					mu.Lock()
 					scripts++
 					if n == gate && len(args) == 10 && strings.HasPrefix(fmt.Sprint(args[9]), "look") {
 						looks[args[6]]++
 					}
+					mu.Unlock()
 				}
 				return next()
 			})
@@ -67,10 +71,14 @@ func looksAtALostGate(t *testing.T, before bool) {
 		}()
 		time.Sleep(10 * time.Second)
 		gate.Del("a")
+		mu.Lock()
 		scripts = 0
+		mu.Unlock()
 		time.Sleep(10 * time.Second)
+		mu.Lock()
 		t.Logf("%d scripts in ten seconds", scripts)
 		assert.LessOrEqual(t, scripts, 100)
+		mu.Unlock()
 		cancel()
 		require.ErrorIs(t, <-done, context.Canceled)
 		assert.True(t, held.Valid())

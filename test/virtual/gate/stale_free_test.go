@@ -46,6 +46,30 @@ func TestAFreeResourceIsNotContendedAfterAnUnlockWhereTheGateKeepsAStaleKey(t *t
 	}
 }
 
+// What the gate names could be somebody who asks: so who can wait does so, until it has been
+// there for longer than an attempt takes.
+func TestAStaleKeyAtTheGateCostsThoseWhoWaitTwoSecondsTogether(t *testing.T) {
+	for name, opts := range rig.LineAndNone {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
+				gate, _ := rig.FindGate(t, nodes)
+				l := rig.NewLocker(t, nodes, opts...)
+				rig.WarmUp(t, l)
+				staleKeyAtTheGate(t, gate)
+				start := time.Now()
+				for range 20 {
+					k, err := l.Lock(t.Context(), "a", rig.TTL)
+					require.NoError(t, err)
+					require.NoError(t, k.Unlock(t.Context()))
+					time.Sleep(10 * time.Millisecond)
+				}
+				assert.Less(t, time.Since(start)-200*time.Millisecond, 2*time.Second, "of 20 Locks of a resource that nobody has or wants")
+			})
+		})
+	}
+}
+
 // The same, and the stale key is the Locker's own: the gate hung when it unlocked.
 func TestAnUnlockThatTheGateMissedDoesNotRefuseTheSameLocker(t *testing.T) {
 	for name, opts := range rig.LineAndNone {
