@@ -270,7 +270,7 @@ func (a *attempt) count(i int, v node.Vote) {
 			return
 		}
 	}
-	if a.grant.commands.Several() && v.Kind == node.Refused && v.More.Mark == node.ReservedMark {
+	if a.grant.yields && v.Kind == node.Refused && v.More.Mark == node.ReservedMark {
 		a.answer.Reserved = true
 	}
 	switch v.Kind {

@@ -7,6 +7,8 @@ if resources == 1 then
   if set and set.ok then return 1 end
 end
 
+-- include kept.lua
+local gates = 0
 -- include read.lua
 -- A node without memory refuses to set what is there, too.
 if again then return {1, "ours"} end

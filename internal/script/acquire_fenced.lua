@@ -3,6 +3,8 @@
 -- include fence.lua
 local resources = #KEYS / 2
 -- The counters are read before anything is written, too.
+-- include kept.lua
+local gates = 0
 -- include read.lua
 -- What is ours already was counted by an earlier copy of this command.
 local n = count(resources + 1, 2 * resources, ARGV[3] == "1" and again, ARGV[3], ARGV[4], ARGV[5])

@@ -7,12 +7,14 @@ if not ARGV[5] and (ARGV[4] == "" or ARGV[4] == "now") and redis.pcall("EXISTS",
 end
 
 -- include hint.lua
+-- include kept.lua
 
 local look, came = string.match(ARGV[4], "^(look) (.*)$")
 came = came or ARGV[4]
 local since, ms = string.match(came, "^(%d+) (%d+)$")
 came = since or came
 local holder = redis.call("GET", KEYS[1])
+if holder == kept then holder = false end
 if holder == ARGV[1] then
   local n = ARGV[5] and count(4, 4, true, 1, ARGV[5], ARGV[6]) or 1
   return type(n) == "table" and n or {n, "ours"}

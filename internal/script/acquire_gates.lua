@@ -1,8 +1,10 @@
 -- KEYS resources, first those whose line is kept here, then the reservation of each of these, then the counter of each resource if there is to be a token; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] the asking Locker, ARGV[4] how many resources, ARGV[5] how many lines are kept here, and with counters ARGV[6] the proposal, ARGV[7] ms to keep the counters or 0 for ever; returns 1 if all are ours now, or the counter, {that, "ours"} if they were before, else {remaining ms of the holder or the reservation, or -1; mark of the holder's value, or "next" for a reservation}.
 
 -- include hint.lua
+-- include kept.lua
 
 local resources, lines = tonumber(ARGV[4]), tonumber(ARGV[5])
+local gates = lines
 -- include read.lua
 local own = {}
 for i = resources + 1, resources + (again and 0 or lines) do
@@ -20,6 +22,7 @@ local first, n = resources + lines + 1, 1
 if KEYS[first] then n = count(first, #KEYS, again, 1, ARGV[6], ARGV[7]) end
 if type(n) == "table" then return n end
 if again then return {n, "ours"} end
+for _, key in ipairs(free) do redis.call("DEL", key) end
 for i = 1, resources do redis.call("SET", KEYS[i], ARGV[1], "NX", "PX", ARGV[2]) end
 for _, key in ipairs(own) do redis.pcall("DEL", key) end
 return n

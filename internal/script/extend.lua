@@ -4,8 +4,8 @@ local resources = #KEYS
 local missing = false
 for i = 1, resources do
   local value = redis.call("GET", KEYS[i])
-  if value and value ~= ARGV[1] then return -2 end
-  if not value then missing = true end
+  if value and value ~= ARGV[1] and value ~= "redlock:next" then return -2 end
+  if value ~= ARGV[1] then missing = true end
 end
 if missing then return -1 end
 -- Never shortens: this can be a copy of an older command that arrives late. A

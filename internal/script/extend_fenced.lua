@@ -5,8 +5,8 @@ local resources = #KEYS / 2
 local missing = false
 for i = 1, resources do
   local value = redis.call("GET", KEYS[i])
-  if value and value ~= ARGV[1] then return -2 end
-  if not value then missing = true end
+  if value and value ~= ARGV[1] and value ~= "redlock:next" then return -2 end
+  if value ~= ARGV[1] then missing = true end
 end
 if missing then return -1 end
 local n = count(resources + 1, 2 * resources, false, 0, ARGV[3], ARGV[4])

@@ -135,6 +135,45 @@ func TestAReleaseKeepsTheResourceForTheFirstInLine(t *testing.T) {
 	})
 }
 
+// kept is what a gate puts in the place of a resource that is kept for somebody.
+const kept = "redlock:next"
+
+func TestWhatIsKeptForTheNextOneIsFreeForNobodyElseInWhateverWayItAsks(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		ctx := t.Context()
+		called := func() {
+			n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+			n.requireGateRefusal(ours, hour, "me", "now")
+			n.requireNext(1, theirs, "holder", "pop", hour/3600) // a second
+			require.Equal(t, kept, n.client.Get(ctx, "a").Val())
+			require.InDelta(t, 500, n.client.PTTL(ctx, "a").Val().Milliseconds(), 500, "it would stay")
+		}
+		called()
+		set, err := n.client.SetArgs(ctx, "a", others, redis.SetArgs{Mode: "NX", TTL: time.Hour}).Result()
+		require.ErrorIs(t, err, redis.Nil, set)
+		require.Equal(t, "next", n.requireRefusal([]string{"a"}, others, hour).mark)
+		require.Equal(t, "next", n.requireRefusal([]string{"b", "a"}, others, hour).mark)
+		n.requireGone("b")
+		reply, err := n.run(script.AcquireFenced, []string{"a", "{a}token"}, others, hour, 1, 5, 0)
+		require.NoError(t, err)
+		require.Equal(t, "next", reply.([]any)[1])
+		n.requireReply(-1, script.Extend, []string{"a"}, theirs, hour)
+		n.requireReply(-1, script.Release, []string{"a"}, theirs)
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
+		n.requireHas("a", ours, hour)
+		n.requireReply(1, script.ReleaseGate, gateKeys, ours, "me", "pop", 30)
+
+		called() // and leaves the line
+		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "me", "leave", 1000)
+		require.Zero(t, n.client.DBSize(ctx).Val())
+
+		called() // and forgets it
+		require.NoError(t, n.client.Del(ctx, gateKeys[2]).Err())
+		n.requireReply(1, script.AcquireGate, gateKeys, others, hour, "other", "")
+	})
+}
+
 func TestAnAttemptThatIsUndoneGoesBackToItsPlace(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
@@ -163,6 +202,7 @@ func TestTheFirstInLineReservesForItselfIfItIsFarAway(t *testing.T) {
 		n.requireReserved("far")
 		n.requireNext(1, others, "near", "pop", 1000)
 		n.requireLine("far")
+		require.Equal(t, kept, n.client.Get(t.Context(), "a").Val())
 		require.Equal(n.t, "next", n.requireGateRefusal(theirs, hour, "holder", "").mark)
 		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "far", far.came+" 1000")
 		n.requireReserved("")

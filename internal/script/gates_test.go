@@ -41,6 +41,7 @@ func TestSeveralResourcesAreLeftToOneThatWasCalled(t *testing.T) {
 			assert.EqualValues(t, 1, n.client.DBSize(ctx).Val(), "nothing is written")
 
 			require.NoError(t, n.client.Set(ctx, "{b}:redlock:next", "me", time.Second).Err())
+			require.NoError(t, n.client.Set(ctx, "b", kept, time.Second).Err())
 			require.NoError(t, n.client.Set(ctx, "{a}:redlock:next", "kept wrongly", time.Hour).Err())
 			reply, err = acquire(ours)
 			require.NoError(t, err)
@@ -81,6 +82,7 @@ func TestTheReleaseOfSeveralTellsWhereSomebodyIsNext(t *testing.T) {
 		reply, err = n.run(script.ReleaseGates, gatesLast, ours, 2, 1, 1000)
 		require.NoError(t, err)
 		assert.Equal(t, []any{int64(1), "next", int64(2)}, reply)
+		assert.Equal(t, kept, n.client.Get(ctx, "b").Val())
 		require.NoError(t, n.client.Set(ctx, "{a}:redlock:next", "another", time.Second).Err())
 		reply, err = n.run(script.ReleaseGates, gatesLast, ours, 2, 1, 1000)
 		require.NoError(t, err)

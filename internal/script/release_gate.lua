@@ -9,6 +9,7 @@ end
 if string.sub(ARGV[3], 1, 3) == "pop" and redis.pcall("EXISTS", KEYS[2], KEYS[3]) == 0 then return result end
 
 -- include hint.lua
+-- include kept.lua
 
 local mode, most, stale = string.match(ARGV[3], "^(%a+) ?(%d*) ?=?(%x*)$")
 if mode == "keep" then
@@ -24,17 +25,26 @@ if mode == "keep" then
   return result
 end
 if mode == "undo" and result == -1 then return result end
+if value == kept then value = false end
 if mode == "leave" then
   redis.pcall("ZREM", KEYS[2], ARGV[2])
-  if hint(redis.pcall("GET", KEYS[3])) == ARGV[2] then redis.pcall("DEL", KEYS[3]) end
+  if hint(redis.pcall("GET", KEYS[3])) == ARGV[2] then
+    redis.pcall("DEL", KEYS[3])
+    if not value then redis.call("DEL", KEYS[1]) end
+  end
 end
 if value and (stale == "" or string.sub(redis.sha1hex(value), 1, 8) ~= stale) then return result end
 if hint(redis.pcall("EXISTS", KEYS[3])) ~= 0 then
   -- Who stands in line has reserved it for itself, and is to hear of this. Any other was called.
   local own = hint(redis.pcall("GET", KEYS[3]))
   local heard = not (own and hint(redis.pcall("ZSCORE", KEYS[2], own))) or hint(redis.pcall("PUBLISH", "redlock:" .. own, KEYS[1]))
-  if heard ~= 0 or not tonumber(most) then return {result, "next"} end
+  if heard ~= 0 or not tonumber(most) then
+    local left = hint(redis.pcall("PTTL", KEYS[3])) or 0
+    if not value and left > 0 and left <= 1000 then redis.pcall("SET", KEYS[1], kept, "PX", left) end
+    return {result, "next"}
+  end
   redis.pcall("DEL", KEYS[3])
+  if not value then redis.call("DEL", KEYS[1]) end
 end
 local heads = hint(redis.pcall("ZRANGE", KEYS[2], 0, (tonumber(most) or 1) - 1)) or {}
 local chosen, dead = nil, 0
@@ -47,6 +57,9 @@ for i, head in ipairs(heads) do
   end
   dead = i
 end
-if chosen then redis.pcall("SET", KEYS[3], chosen, "PX", ARGV[4]) end
+if chosen then
+  redis.pcall("SET", KEYS[3], chosen, "PX", ARGV[4])
+  if not value then redis.pcall("SET", KEYS[1], kept, "PX", ARGV[4]) end
+end
 if heads[1] then redis.pcall("ZREMRANGEBYRANK", KEYS[2], 0, chosen and dead or dead - 1) end
 return chosen and {result, "next"} or result

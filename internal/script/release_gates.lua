@@ -1,6 +1,7 @@
 -- KEYS resources, first those whose line is kept here, then the line and the reservation of each of these; ARGV[1] value, ARGV[2] how many lines are kept here, ARGV[3] how many of a line to call until one hears it, ARGV[4] ms to reserve for that one; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same; or {that, "next", of which of the first KEYS are reserved now...}.
 
 -- include hint.lua
+-- include kept.lua
 
 local lines = tonumber(ARGV[2])
 local resources = #KEYS - 2 * lines
@@ -13,7 +14,7 @@ for i = 1, resources do
     redis.call("DEL", KEYS[i])
     free[i] = true
   else
-    all, free[i] = -1, not value
+    all, free[i] = -1, not value or value == kept
   end
 end
 local told = {all, "next"}
@@ -22,6 +23,8 @@ for i = 1, lines do
   if free[i] and hint(redis.pcall("EXISTS", reservation)) ~= 0 then
     local own = hint(redis.pcall("GET", reservation))
     if own and hint(redis.pcall("ZSCORE", line, own)) then hint(redis.pcall("PUBLISH", "redlock:" .. own, KEYS[i])) end -- else it was called
+    local left = hint(redis.pcall("PTTL", reservation)) or 0
+    if left > 0 and left <= 1000 then redis.pcall("SET", KEYS[i], kept, "PX", left) end
     told[#told + 1] = i
   elseif free[i] then
     local heads = hint(redis.pcall("ZRANGE", line, 0, ARGV[3] - 1)) or {}
@@ -37,6 +40,7 @@ for i = 1, lines do
     end
     if chosen then
       redis.pcall("SET", reservation, chosen, "PX", ARGV[4])
+      redis.pcall("SET", KEYS[i], kept, "PX", ARGV[4])
       told[#told + 1] = i
     end
     if heads[1] then redis.pcall("ZREMRANGEBYRANK", line, 0, chosen and dead or dead - 1) end
