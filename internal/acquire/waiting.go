@@ -50,20 +50,21 @@ func (r *Request) stand(ctx context.Context, mayGo func() bool) *fault.Fault {
 // whether it asks the gate before the other nodes.
 func (r *Request) plan(ctx context.Context) round.Plan {
 	l, w := r.calls, &r.wait
+	contended := l.Memory.Contended(!r.Single(), r.Hold.Resources...)
 	if r.several() {
-		yields := w.Yields(l.Memory.Contended(!r.Single(), r.Hold.Resources...))
+		yields := w.Yields(contended)
 		return round.Plan{Gate: round.NoGate, Yields: yields, Holder: r.knownHolder(false)}
 	}
 	gate := l.Nodes.Gate(r.resource)
 	if gate == round.NoGate {
-		return round.Plan{Gate: round.NoGate, Holder: r.knownHolder(false)}
+		return round.Plan{Gate: round.NoGate, Holder: r.knownHolder(false), Contended: contended || r.tries > 0}
 	}
 	timeout := r.timeout()
 	g := waitqueue.Gate{
-		Node: gate, Silent: l.Nodes.Silent(gate, timeout), Entered: r.Hold.Place.Entered(), Contended: l.Memory.Contended(!r.Single(), r.resource),
+		Node: gate, Silent: l.Nodes.Silent(gate, timeout), Entered: r.Hold.Place.Entered(), Contended: contended,
 	}
 	if !w.UsesLine(&g) {
-		return round.Plan{Gate: gate}
+		return round.Plan{Gate: gate, Contended: contended || r.tries > 0}
 	}
 	w.Heed(r.Hold.Place.Why())
 	heard := w.Queues && !g.Silent && r.hears(ctx, gate, timeout)
@@ -73,7 +74,7 @@ func (r *Request) plan(ctx context.Context) round.Plan {
 	if t.Came != "" {
 		r.Hold.Place.Enter(gate)
 	}
-	t.Holder = r.knownHolder(t.Called)
+	t.Holder, t.Contended = r.knownHolder(t.Called), true
 	return t
 }
 

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/b0401464/redlock/internal/client"
@@ -63,7 +62,7 @@ type Queue struct {
 // A Command is a command on its way through a queue.
 type Command struct {
 	Ctx      context.Context //nolint:containedctx // used if it goes by itself
-	Cmd      *redis.Cmd
+	Cmd      client.Cmd
 	Value    string        // the secret in it, which no error is to tell
 	Patience time.Duration // the node timeout
 	Apart    bool          // it shares no batch
@@ -121,7 +120,7 @@ func (q *Queue) single(x Command) {
 	q.senders.Go(func() error {
 		a := client.Answer{Err: client.ErrNoReturn} // if the client calls runtime.Goexit
 		defer func() { x.To.Answered(a, time.Now()) }()
-		a = client.Process(x.Ctx, q.client, x.Cmd, client.Once{Cmd: x.Cmd})
+		a = client.Process(x.Ctx, q.client, x.Cmd, client.SendOnce(x.Cmd))
 		return nil
 	})
 }

@@ -153,11 +153,11 @@ func (s *sender) exec() (failure error) {
 		}
 	}()
 	if len(s.batch) == 1 {
-		return s.queue.client.Process(s.batch[0].Ctx, client.Once{Cmd: s.batch[0].Cmd}) // has the context of its call
+		return s.queue.client.Process(s.batch[0].Ctx, client.SendOnce(s.batch[0].Cmd)) // has the context of its call
 	}
 	s.cmds = s.cmds[:0]
 	for i := range s.batch {
-		s.cmds = append(s.cmds, client.Once{Cmd: s.batch[i].Cmd})
+		s.cmds = append(s.cmds, client.SendOnce(s.batch[i].Cmd))
 	}
 	ctx := context.Background()
 	switch to := s.queue.client.(type) {
@@ -188,13 +188,13 @@ func (s *sender) read(failure error) (well bool) {
 }
 
 // answerOf returns what a command was answered: failure if there is nothing.
-func answerOf(cmd *redis.Cmd, failure error) (a client.Answer) {
+func answerOf(cmd client.Cmd, failure error) (a client.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			a = client.Answer{Err: client.Panicked(p)}
 		}
 	}()
-	if a.Reply, a.Err = cmd.Result(); a.Err == nil && a.Reply == nil {
+	if a.Reply, a.Err = cmd.Result(); a.Err == nil && (a.Reply == nil || a.Reply == client.NotSet) {
 		a.Err = failure // no script returns nil
 	}
 	if a.Err != nil {

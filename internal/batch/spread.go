@@ -55,18 +55,17 @@ func (s spread) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	return func(ctx context.Context, cmds []redis.Cmder) (failure error) {
 		parts := make(map[*redis.Client][]redis.Cmder)
 		for _, cmd := range cmds {
-			x, ours := cmd.(client.Once)
-			if !ours {
+			if !client.IsOnce(cmd) {
 				return next(ctx, cmds)
 			}
-			key, _ := script.Keys(x.Args())[0].(string) // a hook may have changed it
+			key, _ := script.Key(cmd.Args()).(string) // a hook may have changed it
 			master, err := s.cluster.MasterForKey(ctx, key)
 			if err != nil {
-				x.SetErr(err)
+				cmd.SetErr(err)
 				failure = err
 				continue
 			}
-			parts[master] = append(parts[master], x)
+			parts[master] = append(parts[master], cmd)
 		}
 		for master, part := range parts {
 			if err := pipelined(ctx, master, part); err != nil {

@@ -111,6 +111,17 @@ const Parts = 16
 // Part returns in which of n parts of the slots a key lies.
 func Part(key string, n int) int { return script.Slot(key) * n / script.Slots }
 
+// Own reports whether a client is one of go-redis itself. A program's own type may know
+// scripts only, as those do that stand in for a node in tests.
+func Own(c Client) bool {
+	switch c.(type) {
+	case *redis.Client, *redis.ClusterClient, *redis.Ring, *redis.AutoPipeliner:
+		return true
+	default:
+		return false
+	}
+}
+
 // Connections returns how many commands a client has under way at most, each on a connection
 // of its own; 0 if it does not tell, or that depends on their keys. Other types than those of
 // go-redis may do as they like with commands.

@@ -24,7 +24,7 @@ type Answer struct {
 //
 // A client that panics has failed: nobody above this goroutine could recover, and
 // go-redis v9 panics where a reply announces more than can be allocated.
-func Process(ctx context.Context, client Client, cmd *redis.Cmd, as redis.Cmder) (a Answer) {
+func Process(ctx context.Context, client Client, cmd Cmd, as redis.Cmder) (a Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			a = Answer{Err: Panicked(p)}
@@ -42,8 +42,61 @@ func Process(ctx context.Context, client Client, cmd *redis.Cmd, as redis.Cmder)
 // Panicked returns the error for what a client has panicked with.
 func Panicked(p any) error { return &panicError{fmt.Sprint("the client panicked: ", p)} }
 
-// A Once is a command that go-redis does not send again.
+// A Cmd is a command that tells what the node has replied, as [*redis.Cmd] and [SetNX] do.
+type Cmd interface {
+	redis.Cmder
+	Result() (any, error)
+}
+
+// A SetNX is SET with NX. It is no [*redis.Cmd], as go-redis would take the nil of a key that
+// is taken for an error, and have its hooks and its Limiter hear of one.
+type SetNX struct{ *redis.BoolCmd }
+
+// What SetNX replies: it has set the key, or it has not. It may not have been sent either.
+const (
+	IsSet  = int64(1)
+	NotSet = int64(0)
+)
+
+// Result returns one of these.
+func (c SetNX) Result() (any, error) {
+	switch set, err := c.BoolCmd.Result(); {
+	case err != nil:
+		return nil, err
+	case set:
+		return IsSet, nil
+	default:
+		return NotSet, nil
+	}
+}
+
+// A Once is a command that go-redis does not send again. It is what it wraps in all else, as
+// the hooks of a program may look at what it can do.
 type Once struct{ *redis.Cmd }
+
+// An OnceSet is such a SET.
+type OnceSet struct{ SetNX }
 
 // NoRetry tells go-redis so.
 func (Once) NoRetry() bool { return true }
+
+// NoRetry tells go-redis so.
+func (OnceSet) NoRetry() bool { return true }
+
+// SendOnce returns cmd as one that go-redis does not send again.
+func SendOnce(cmd Cmd) redis.Cmder {
+	if set, ok := cmd.(SetNX); ok {
+		return OnceSet{set}
+	}
+	return Once{cmd.(*redis.Cmd)} //nolint:forcetypeassert // there is no third one
+}
+
+// IsOnce reports whether cmd comes of SendOnce.
+func IsOnce(cmd redis.Cmder) bool {
+	switch cmd.(type) {
+	case Once, OnceSet:
+		return true
+	default:
+		return false
+	}
+}

@@ -25,6 +25,7 @@ type Set struct {
 	several *several // nil for one resource
 	// Room for the keys and the arguments of both, with one resource.
 	oneKey      [1]any
+	nativeArgs  [6]any
 	acquireArgs [3 + 1 + 2]any
 	releaseArgs [3 + 1 + 1]any
 }
@@ -50,8 +51,9 @@ func appendKeys(keys []any, resources []string) []any {
 	return keys
 }
 
-// Acquires prepares the acquire, after Fence if there is to be a token.
-func (s *Set) Acquires(ttl time.Duration) {
+// Acquires prepares the acquire, after Fence if there is to be a token. free says that most
+// likely nobody has the resource.
+func (s *Set) Acquires(ttl time.Duration, free bool) {
 	s.ttl = ttl.Milliseconds()
 	if s.fence != nil {
 		s.acquire = s.fence.acquire(s, ttl)
@@ -60,6 +62,10 @@ func (s *Set) Acquires(ttl time.Duration) {
 	s.acquire = node.Command{
 		Op: node.OpAcquire, Script: script.Acquire, TTL: ttl,
 		Args: script.Acquire.Append(s.acquireArgs[:0], s.keys, s.value, s.ttl),
+	}
+	if free && s.several == nil {
+		s.nativeArgs = [...]any{"set", s.keys[0], s.value, "nx", "px", s.ttl}
+		s.acquire.Native = s.nativeArgs[:]
 	}
 }
 

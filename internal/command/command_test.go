@@ -25,7 +25,7 @@ func newSet(fenced bool, resources ...string) *command.Set {
 	if fenced {
 		s.Fence(resources, 70, int64(9))
 	}
-	s.Acquires(ttl)
+	s.Acquires(ttl, false)
 	return s
 }
 

@@ -29,6 +29,10 @@ type Entry struct {
 	// Once keeps go-redis from repeating the acquire, there or, with Looks, anywhere:
 	// then a refusal leaves nothing to release.
 	Once, Looks bool
+	// Only says that there is no other node. A gate that has others beside it is asked by the
+	// script at once, and not when SET has refused: they may have granted by then what it
+	// keeps for somebody.
+	Only bool
 }
 
 // Enter prepares the acquire at the gate, after Acquires. gt is the room for it.
@@ -40,6 +44,9 @@ func (s *Set) Enter(gt *Gate, resource string, e Entry) {
 	gt.acquire = node.Command{
 		Op: node.OpAcquire, Script: script.AcquireGate, Plain: &s.acquire, Once: e.Once || e.Looks, TTL: s.acquire.TTL,
 		Args: script.AcquireGate.Append(gt.acquireArgs[:0], keys[:], s.value, s.ttl, e.Self, e.Came),
+	}
+	if e.Only {
+		gt.acquire.Native = s.acquire.Native
 	}
 	if t := s.fence; t != nil {
 		c, keys := &gt.acquire, append(slices.Clip(gt.keys()), t.keys[1])

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/b0401464/redlock/internal/batch"
 	"github.com/b0401464/redlock/internal/client"
 	"github.com/b0401464/redlock/internal/lane"
@@ -54,11 +52,16 @@ type Call struct {
 
 	queue *batch.Queue // what commands go through; nil if each goes by itself
 	apart bool         // they share no batch
+	// native says that SET goes first; copied, that it may have done something though it has
+	// failed.
+	native, copied bool
 	// told says that its failure has been told of, or that there is none to tell of.
-	told atomic.Bool
-	cmd  wantedCmd      // what is sent; its Cmd is set only where go-redis may send it again
-	room [3 + 3 + 4]any // for its arguments
-	used atomic.Bool    // the room is
+	told   atomic.Bool
+	wanted wanted         // what is sent is
+	cmd    wantedCmd      // that, where go-redis may send it again
+	setCmd wantedSet      // or that
+	room   [3 + 3 + 4]any // for its arguments
+	used   atomic.Bool    // the room is
 
 	next  *Call // that is to be run
 	mu    sync.Mutex
@@ -72,6 +75,7 @@ type Call struct {
 func (v *Call) Begin() {
 	if v.Place.Taken() {
 		v.Once = v.Once || v.Node.sendsOnce()
+		v.native = v.Command.Native != nil && v.Node.native
 		v.Place.Then(v)
 	} else if in := v.absent(); in.Kind != None {
 		v.To.File(v.Ctx, v.Node.Index, in)
@@ -138,7 +142,7 @@ func (v *Call) Due(send bool) {
 // worthRepeating reports whether a command that failed has a purpose yet. Who finds no
 // connection has tried five times, by default; a release tries again all the same.
 func (v *Call) worthRepeating(err error) bool {
-	return !v.overdue(time.Now()) && !v.cmd.givenUp.Load() && !errors.Is(err, errSame) && (v.Command.Op == OpRelease || !client.Unconnected(err))
+	return !v.overdue(time.Now()) && !v.wanted.givenUp.Load() && !errors.Is(err, errSame) && (v.Command.Op == OpRelease || !client.Unconnected(err))
 }
 
 // overdue reports whether the command has lost its purpose.
@@ -151,7 +155,7 @@ func (v *Call) resource() string { return v.Place.Resources()[0] }
 // command returns a command for the queue.
 func (v *Call) command(c *Command, args []any) batch.Command {
 	return batch.Command{
-		Ctx: v.Ctx, Cmd: redis.NewCmd(v.Ctx, args...),
+		Ctx: v.Ctx, Cmd: v.newCmd(args),
 		Value: c.value(), Patience: v.Place.Timeout(), Apart: v.apart,
 	}
 }
@@ -160,6 +164,13 @@ func (v *Call) command(c *Command, args []any) batch.Command {
 // calls: what may call the program, or the node again, has one of its own.
 func (v *Call) Answered(a client.Answer, at time.Time) {
 	n, took := v.Node, at.Sub(v.Sent)
+	if v.native && a.Reply == client.NotSet {
+		n.calls.Go(func() error {
+			v.run(&client.Answer{Reply: client.NotSet})
+			return nil
+		})
+		return
+	}
 	var in Vote
 	if a.Err != nil || took > v.Place.Timeout() || in.read(v.Command, a.Reply) != nil || in.had ||
 		in.Kind == Refused && n.Owes() {
@@ -171,7 +182,9 @@ func (v *Call) Answered(a client.Answer, at time.Time) {
 		return
 	}
 	in.Effect = v.effect(v.Command, in.Kind, nil, v.Sent)
-	n.cache.knows(v.Command, v.resource(), nil, at)
+	if !v.native {
+		n.cache.knows(v.Command, v.resource(), nil, at)
+	}
 	n.note(v.Command, nil)
 	n.timed(took)
 	v.told.Store(true)
@@ -214,7 +227,7 @@ func (v *Call) run(first *client.Answer) {
 			v.queue = nil
 		}
 		in.Effect = got.Effect // should the client not return
-		v.cmd.copied.Store(true)
+		v.wanted.copied.Store(true)
 		got, answered, err = v.ask(time.Now(), nil)
 		got.Effect = in.Effect.Then(got.Effect)
 	}
@@ -232,7 +245,7 @@ func (v *Call) run(first *client.Answer) {
 // GiveUp is told that the node has not answered for the node timeout, so that the next
 // commands of the lanes are sent.
 func (v *Call) GiveUp() {
-	v.cmd.givenUp.Store(true)
+	v.wanted.givenUp.Store(true)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.ended { // just before

@@ -29,6 +29,9 @@ func (o Op) String() string {
 type Command struct {
 	Script *script.Script
 	Args   []any
+	// Native are the arguments of the SET that does the same where nobody has the resource.
+	// What it does not grant, Script is asked. nil to have that asked at once.
+	Native []any
 	// Plain does the same without a line; nil unless this is for a gate.
 	Plain *Command
 	// Until is when the command has lost its purpose; zero means never.
@@ -61,16 +64,32 @@ func (c *Command) value() string { return script.First(c.Args).(string) }
 // redact returns err without the lock's value in its text.
 func (c *Command) redact(err error) error { return client.Redact(err, c.value()) }
 
-// A wantedCmd is one that go-redis does not send again once it has been given up.
-type wantedCmd struct {
-	*redis.Cmd
-
+// A wanted is a command that go-redis does not send again once it has been given up.
+type wanted struct {
 	givenUp atomic.Bool
 	copied  atomic.Bool // it has failed once, and may have reached the node
 }
 
 // NoRetry is asked after each failure.
-func (c *wantedCmd) NoRetry() bool {
-	c.copied.Store(true)
-	return c.givenUp.Load()
+func (w *wanted) NoRetry() bool {
+	w.copied.Store(true)
+	return w.givenUp.Load()
 }
+
+// A wantedCmd is one that runs a script.
+type wantedCmd struct {
+	*redis.Cmd
+	*wanted
+}
+
+// NoRetry is that of both.
+func (c *wantedCmd) NoRetry() bool { return c.wanted.NoRetry() }
+
+// A wantedSet is a native one.
+type wantedSet struct {
+	client.SetNX
+	*wanted
+}
+
+// NoRetry is that of both.
+func (c *wantedSet) NoRetry() bool { return c.wanted.NoRetry() }

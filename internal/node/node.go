@@ -34,6 +34,7 @@ type Node struct {
 
 	queues  batch.Queues
 	batched bool // the client itself makes batches
+	native  bool // the client is one of go-redis, which reads what SET says
 	cache   cache
 	pace    pace
 	pending pending
@@ -59,6 +60,7 @@ func New(clients []client.Client, lanes *lane.Table, alarms *alarm.Clock, hooks 
 		n := &Node{Index: i, Client: c, peers: all, lanes: lanes, alarms: alarms, hooks: hooks, cache: newCache(c)}
 		n.goes = n.runNext
 		_, n.batched = c.(*redis.AutoPipeliner)
+		n.native = client.Own(c)
 		n.pending.node = n
 		n.line.detect(c)
 		all[i] = n

@@ -188,7 +188,7 @@ func (r *release) try(by *Call) (err error) {
 func (v *Call) settleFirst(in Vote, answered bool, err error) (Vote, bool, error) {
 	p, before := &v.Node.pending, in.Effect
 	for range max(maxAsks, len(v.Place.Resources())) { // each refusal names one
-		if err != nil || in.Kind != Refused || v.cmd.givenUp.Load() {
+		if err != nil || in.Kind != Refused || v.wanted.givenUp.Load() {
 			break
 		}
 		r, owed := p.named(in.More.Mark)

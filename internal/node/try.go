@@ -36,7 +36,7 @@ func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered boo
 // first reports whether the node was sent the value once, as far as anybody knows, and
 // there are others: what it has before that, one of them was given.
 func (v *Call) first() bool {
-	return len(v.Node.peers) > 1 && !v.cmd.copied.Load() && v.Owner.Until(v.Node.Index).IsZero()
+	return len(v.Node.peers) > 1 && !v.wanted.copied.Load() && v.Owner.Until(v.Node.Index).IsZero()
 }
 
 // sentOnce reports whether go-redis is kept from sending the command again.
@@ -45,7 +45,7 @@ func (v *Call) sentOnce(c *Command) bool { return c.Once || v.Once }
 // effect returns what one try of a command has done that was begun at that moment, by
 // what the node has said to it, or by the error.
 func (v *Call) effect(c *Command, said Kind, err error, begun time.Time) Effect {
-	once := v.sentOnce(c) // else an earlier copy may have done more than the last one
+	once := v.sentOnce(c) && !v.copied // else an earlier copy may have done more than the last one
 	switch {
 	case err == nil && (said == Granted || said == Extended || said == Removed):
 		return Done
@@ -61,13 +61,19 @@ func (v *Call) effect(c *Command, said Kind, err error, begun time.Time) Effect 
 // use a resource and its line, as while a Cluster moves their slot, the plain one
 // does, and there is no line for a while.
 func (v *Call) exchange(first *client.Answer) client.Answer {
+	if v.native {
+		if a := v.set(first); !v.askAgain(a) {
+			return a
+		}
+		first = nil
+	}
 	a := v.script(v.Command, first)
 	if v.Command.Plain == nil || a.Err == nil {
 		return a
 	}
 	moves := redis.HasErrorPrefix(a.Err, "TRYAGAIN")
 	if moves || redis.HasErrorPrefix(a.Err, "NOPERM") || redis.HasErrorPrefix(a.Err, "CROSSSLOT") {
-		v.cmd.copied.Store(true)
+		v.wanted.copied.Store(true)
 		a = v.script(v.Command.Plain, nil)
 		switch {
 		case a.Err != nil:
@@ -78,6 +84,27 @@ func (v *Call) exchange(first *client.Answer) client.Answer {
 		}
 	}
 	return a
+}
+
+// set puts the value where nothing is. first is what was said to it, nil if it was not sent
+// yet.
+func (v *Call) set(first *client.Answer) client.Answer {
+	if first != nil {
+		return *first
+	}
+	return v.process(v.Command, v.args(v.Command, time.Now()))
+}
+
+// askAgain reports whether the script is to be asked as SET has not put the value there, and
+// has it asked from here on: it says who has the resource, or that an earlier copy was granted.
+func (v *Call) askAgain(a client.Answer) bool {
+	if a.Err == nil && a.Reply == client.IsSet {
+		return false
+	}
+	v.native = false
+	reply := client.IsReply(a.Err)
+	v.copied = reply && !client.Unrun(a.Err)
+	return a.Err == nil || reply
 }
 
 // script runs the script of a command. first is what was said to it, nil if it was not sent
@@ -105,6 +132,8 @@ func (v *Call) knows(c *Command, err error) {
 // before keys.
 func (v *Call) args(c *Command, now time.Time) []any {
 	switch {
+	case v.native:
+		return append(v.room[:0], c.Native...)
 	case !v.Node.cache.of(c, v.resource()).byName(now):
 		return c.Script.Eval(c.Args)
 	case v.used.CompareAndSwap(false, true): // tries of what is owed may overlap
@@ -113,15 +142,26 @@ func (v *Call) args(c *Command, now time.Time) []any {
 	return slices.Clone(c.Args)
 }
 
+func (v *Call) newCmd(args []any) client.Cmd {
+	if v.native {
+		return client.SetNX{BoolCmd: redis.NewBoolCmd(v.Ctx, args...)}
+	}
+	return redis.NewCmd(v.Ctx, args...)
+}
+
 // process has the client run one command.
 func (v *Call) process(c *Command, args []any) client.Answer {
 	if v.queue != nil {
 		return v.queue.Process(v.command(c, args))
 	}
-	cmd := redis.NewCmd(v.Ctx, args...)
+	cmd := v.newCmd(args)
 	if c.Once || v.sentOnce(v.Command) {
-		return client.Process(v.Ctx, v.Node.Client, cmd, client.Once{Cmd: cmd})
+		return client.Process(v.Ctx, v.Node.Client, cmd, client.SendOnce(cmd))
 	}
-	v.cmd.Cmd = cmd
+	if set, ok := cmd.(client.SetNX); ok {
+		v.setCmd = wantedSet{set, &v.wanted}
+		return client.Process(v.Ctx, v.Node.Client, cmd, &v.setCmd)
+	}
+	v.cmd = wantedCmd{cmd.(*redis.Cmd), &v.wanted} //nolint:forcetypeassert // there is no third one
 	return client.Process(v.Ctx, v.Node.Client, cmd, &v.cmd)
 }

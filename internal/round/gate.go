@@ -67,6 +67,14 @@ type Plan struct {
 	// Yields is for several resources: what the gates have reserved for another Locker is
 	// left to it. There is no Gate then.
 	Yields bool
+	// Contended says that others have wanted the resource a moment ago.
+	Contended bool
+}
+
+// free reports whether most likely nobody has the resource, and nobody waits for it. At a
+// gate that is a hint, too: while it keeps the resource for somebody, a value is in its place.
+func (t *Plan) free() bool {
+	return !t.Contended && t.Came == "" && !t.Called && !t.Yields && t.Holder.Mark == ""
 }
 
 // Now is the Came of a Locker that begins to wait.
@@ -177,7 +185,7 @@ func (g *Grant) enter(t Plan) {
 	}
 	// Who asks again and again has nothing to release where it is refused.
 	g.commands.Enter(&gt.commands, g.series.Resources()[0], command.Entry{
-		Node: t.Gate, Self: g.nodes.lines.self, Came: came, Once: t.InTurn || t.Called, Looks: gt.looks,
+		Node: t.Gate, Self: g.nodes.lines.self, Came: came, Once: t.InTurn || t.Called, Looks: gt.looks, Only: g.nodes.Size() == 1,
 	})
 }
 

@@ -23,7 +23,7 @@ func TestAnAcquireThatIsGivenUpWhileItIsConcludedDoesNotCountAsOneThatMayComeYet
 	}}
 	nodes := slow.nodes()
 	g := newGrant(nodes, []string{"a"}, newTestValue)
-	g.commands.Acquires(time.Minute)
+	g.commands.Acquires(time.Minute, false)
 	votes := make(chan filed, 1)
 	places := g.series.Take(lane.Acquire, timeout, nil)
 	g.send(t.Context(), g.commands.Acquire, places, &acquiring{g, nodes.Clock.Now(), votes})

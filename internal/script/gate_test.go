@@ -141,16 +141,15 @@ const kept = "redlock:next"
 func TestWhatIsKeptForTheNextOneIsFreeForNobodyElseInWhateverWayItAsks(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
-		ctx := t.Context()
 		called := func() {
 			n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
 			n.requireGateRefusal(ours, hour, "me", "now")
 			n.requireNext(1, theirs, "holder", "pop", hour/3600) // a second
-			require.Equal(t, kept, n.client.Get(ctx, "a").Val())
-			require.InDelta(t, 500, n.client.PTTL(ctx, "a").Val().Milliseconds(), 500, "it would stay")
+			require.Equal(t, kept, n.client.Get(n.t.Context(), "a").Val())
+			require.InDelta(t, 500, n.client.PTTL(n.t.Context(), "a").Val().Milliseconds(), 500, "it would stay")
 		}
 		called()
-		set, err := n.client.SetArgs(ctx, "a", others, redis.SetArgs{Mode: "NX", TTL: time.Hour}).Result()
+		set, err := n.client.SetArgs(n.t.Context(), "a", others, redis.SetArgs{Mode: "NX", TTL: time.Hour}).Result()
 		require.ErrorIs(t, err, redis.Nil, set)
 		require.Equal(t, "next", n.requireRefusal([]string{"a"}, others, hour).mark)
 		require.Equal(t, "next", n.requireRefusal([]string{"b", "a"}, others, hour).mark)
@@ -166,10 +165,10 @@ func TestWhatIsKeptForTheNextOneIsFreeForNobodyElseInWhateverWayItAsks(t *testin
 
 		called() // and leaves the line
 		n.requireReply(-1, script.ReleaseGate, gateKeys, ours, "me", "leave", 1000)
-		require.Zero(t, n.client.DBSize(ctx).Val())
+		require.Zero(t, n.client.DBSize(n.t.Context()).Val())
 
 		called() // and forgets it
-		require.NoError(t, n.client.Del(ctx, gateKeys[2]).Err())
+		require.NoError(t, n.client.Del(n.t.Context(), gateKeys[2]).Err())
 		n.requireReply(1, script.AcquireGate, gateKeys, others, hour, "other", "")
 	})
 }

@@ -132,6 +132,14 @@ func (s *Script) Append(all, keys []any, args ...any) []any {
 // Keys returns the keys of an EVALSHA or EVAL command.
 func Keys(args []any) []any { return args[3 : 3+args[2].(int)] }
 
+// Key returns the first key of such a command, or the one of SET.
+func Key(args []any) any {
+	if args[0] == "set" {
+		return args[1]
+	}
+	return args[3]
+}
+
 // First returns the first argument that is no key of an EVALSHA or EVAL command.
 func First(args []any) any { return args[3+args[2].(int)] }
 

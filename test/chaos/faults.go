@@ -131,7 +131,7 @@ func lateReplies(ways []*way) int {
 func (w *world) hook(e *episode, f func() faultproxy.Fault) func() {
 	var mu sync.Mutex
 	random := rand.New(e.source) //nolint:gosec // nothing secret
-	choose := faultproxy.OnlyScripts(func([]string) faultproxy.Fault {
+	choose := faultproxy.OnlyLocks(func([]string) faultproxy.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		if random.IntN(3) > 0 {

@@ -192,10 +192,10 @@ func TestHeldRequestIsLostWithoutAServer(t *testing.T) {
 	require.Never(t, func() bool { return len(p.LateReplies()) > 0 }, never, interval)
 }
 
-func TestOnlyScriptsLeavesOtherRequestsAlone(t *testing.T) {
+func TestOnlyLocksLeavesOtherRequestsAlone(t *testing.T) {
 	t.Parallel()
 	p, _, direct := setup(t)
-	p.SetFault(faultproxy.OnlyScripts(func(cmd []string) faultproxy.Fault {
+	p.SetFault(faultproxy.OnlyLocks(func(cmd []string) faultproxy.Fault {
 		assert.Contains(t, []string{"evalsha", "eval"}, cmd[0])
 		if cmd[0] == "eval" {
 			return faultproxy.CutAfterApply

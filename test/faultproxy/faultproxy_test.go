@@ -173,7 +173,7 @@ func TestForwardedRequestIsAppliedThoughItsClientIsGone(t *testing.T) {
 func TestClientTimesOutOnASilentConnectionAndRecovers(t *testing.T) {
 	t.Parallel()
 	p, _, direct := setup(t)
-	p.SetFault(faultproxy.OnlyScripts(func([]string) faultproxy.Fault { return faultproxy.DropReply }))
+	p.SetFault(faultproxy.OnlyLocks(func([]string) faultproxy.Fault { return faultproxy.DropReply }))
 	c := redis.NewClient(&redis.Options{Addr: p.Addr(), MaxRetries: -1, ReadTimeout: never})
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	require.Eventually(t, func() bool { return c.Ping(t.Context()).Err() == nil }, patience, interval)

@@ -144,7 +144,7 @@ func (n *Node) Dialer(ctx context.Context, _, _ string) (net.Conn, error) {
 // ErrRefused is how dialling a stopped node fails.
 var ErrRefused = errors.New("connection refused")
 
-// Commands returns how many scripts the node was sent by name.
+// Commands returns how many commands of locks the node was sent.
 func (n *Node) Commands() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()

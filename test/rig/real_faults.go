@@ -46,7 +46,7 @@ func (on *Real) HoldNext(t *testing.T, node int) (release func() string) {
 	t.Helper()
 	gate := make(chan struct{})
 	var held atomic.Bool
-	on.Proxies[node].SetFault(faultproxy.OnlyScripts(func([]string) faultproxy.Fault {
+	on.Proxies[node].SetFault(faultproxy.OnlyLocks(func([]string) faultproxy.Fault {
 		if held.Swap(true) {
 			return faultproxy.Pass
 		}
@@ -68,7 +68,7 @@ func (on *Real) HoldNext(t *testing.T, node int) (release func() string) {
 // SetFault makes f decide on the requests of scripts at every node.
 func (on *Real) SetFault(f func(node int, cmd []string) faultproxy.Fault) {
 	for i, p := range on.Proxies {
-		p.SetFault(faultproxy.OnlyScripts(func(cmd []string) faultproxy.Fault { return f(i, cmd) }))
+		p.SetFault(faultproxy.OnlyLocks(func(cmd []string) faultproxy.Fault { return f(i, cmd) }))
 	}
 }
 

@@ -92,19 +92,6 @@ func (on *Real) Reads(t *testing.T) int {
 	return on.stat(t, "stats", "total_reads_processed:", func(line string) string { return line })
 }
 
-// Scripts returns how many scripts all servers have run.
-func (on *Real) Scripts(t *testing.T) int {
-	t.Helper()
-	sum := 0
-	for _, name := range []string{"cmdstat_evalsha:calls=", "cmdstat_eval:calls="} { // scripts go by their source at first
-		sum += on.stat(t, "commandstats", name, func(line string) string {
-			calls, _, _ := strings.Cut(line, ",")
-			return calls
-		})
-	}
-	return sum
-}
-
 // stat returns the sum of a figure in the servers' statistics.
 func (on *Real) stat(t *testing.T, section, name string, figure func(value string) string) int {
 	t.Helper()

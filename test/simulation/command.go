@@ -55,6 +55,11 @@ func newCommand(args []string) command {
 	if len(args) < 5 {
 		return c
 	}
+	if len(args) == 6 && args[0] == "set" && args[3] == "nx" {
+		ms, _ := strconv.Atoi(args[5])
+		c.op, c.keys, c.value, c.ttl = acquire, args[1:2], args[2], time.Duration(ms)*time.Millisecond
+		return c
+	}
 	kind := scripts[args[1]]
 	c.op, c.gate = kind.op, kind.gate
 	n, err := strconv.Atoi(args[2])

@@ -100,7 +100,7 @@ var mutants = []mutant{
 		{"internal/script/release_gate.lua", "if hint(redis.pcall(\"PUBLISH\", \"redlock:\" .. head, KEYS[1])) ~= 0 or not tonumber(most) then", "if redis.pcall(\"PUBSUB\", \"NUMSUB\", \"redlock:\" .. head) then"},
 	}},
 	{"one that leaves the line and keeps what is reserved for it", []edit{
-		{"internal/script/release_gate.lua", "  if hint(redis.pcall(\"GET\", KEYS[3])) == ARGV[2] then redis.pcall(\"DEL\", KEYS[3]) end\n", ""},
+		{"internal/script/release_gate.lua", "    redis.pcall(\"DEL\", KEYS[3])\n    if not value", "    if not value"},
 	}},
 	{"places in line by the clock of the gate alone", []edit{
 		{"internal/script/acquire_gate.lua", "math.max(now[1] * 1000000 + now[2], (tonumber(last[2]) or 0) + 1))", "now[1] * 1000000 + now[2])"},

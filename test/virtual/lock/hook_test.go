@@ -21,6 +21,9 @@ type prefix string
 
 func (p prefix) change(cmd redis.Cmder) {
 	args := cmd.Args()
+	if args[0] == "set" {
+		args[1] = string(p) + fmt.Sprint(args[1])
+	}
 	if n, ok := args[2].(int); ok && strings.HasPrefix(args[0].(string), "eval") {
 		for i := range n {
 			args[3+i] = string(p) + fmt.Sprint(args[3+i])
