@@ -8,9 +8,9 @@ if resources == 1 then
 end
 
 -- include kept.lua
-local gates = 0
 -- include read.lua
 -- A node without memory refuses to set what is there, too.
 if again then return {1, "ours"} end
+for _, key in ipairs(free) do redis.call("DEL", key) end
 for i = 1, resources do redis.call("SET", KEYS[i], ARGV[1], "NX", "PX", ARGV[2]) end
 return 1

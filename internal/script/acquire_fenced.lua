@@ -4,11 +4,11 @@
 local resources = #KEYS / 2
 -- The counters are read before anything is written, too.
 -- include kept.lua
-local gates = 0
 -- include read.lua
 -- What is ours already was counted by an earlier copy of this command.
 local n = count(resources + 1, 2 * resources, ARGV[3] == "1" and again, ARGV[3], ARGV[4], ARGV[5])
 if type(n) == "table" then return n end
 if again then return {n, "ours"} end
+for _, key in ipairs(free) do redis.call("DEL", key) end
 for i = 1, resources do redis.call("SET", KEYS[i], ARGV[1], "NX", "PX", ARGV[2]) end
 return n

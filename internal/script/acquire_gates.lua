@@ -4,7 +4,6 @@
 -- include kept.lua
 
 local resources, lines = tonumber(ARGV[4]), tonumber(ARGV[5])
-local gates = lines
 -- include read.lua
 local own = {}
 for i = resources + 1, resources + (again and 0 or lines) do

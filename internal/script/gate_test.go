@@ -138,7 +138,7 @@ func TestAReleaseKeepsTheResourceForTheFirstInLine(t *testing.T) {
 // kept is what a gate puts in the place of a resource that is kept for somebody.
 const kept = "redlock:next"
 
-func TestWhatIsKeptForTheNextOneIsFreeForNobodyElseInWhateverWayItAsks(t *testing.T) {
+func TestWhatIsKeptForTheNextOneIsNotFreeForAPlainSET(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(n *node) {
 		called := func() {
@@ -151,12 +151,6 @@ func TestWhatIsKeptForTheNextOneIsFreeForNobodyElseInWhateverWayItAsks(t *testin
 		called()
 		set, err := n.client.SetArgs(n.t.Context(), "a", others, redis.SetArgs{Mode: "NX", TTL: time.Hour}).Result()
 		require.ErrorIs(t, err, redis.Nil, set)
-		require.Equal(t, "next", n.requireRefusal([]string{"a"}, others, hour).mark)
-		require.Equal(t, "next", n.requireRefusal([]string{"b", "a"}, others, hour).mark)
-		n.requireGone("b")
-		reply, err := n.run(script.AcquireFenced, []string{"a", "{a}token"}, others, hour, 1, 5, 0)
-		require.NoError(t, err)
-		require.Equal(t, "next", reply.([]any)[1])
 		n.requireReply(-1, script.Extend, []string{"a"}, theirs, hour)
 		n.requireReply(-1, script.Release, []string{"a"}, theirs)
 		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", "now")
@@ -170,6 +164,19 @@ func TestWhatIsKeptForTheNextOneIsFreeForNobodyElseInWhateverWayItAsks(t *testin
 		called() // and forgets it
 		require.NoError(t, n.client.Del(n.t.Context(), gateKeys[2]).Err())
 		n.requireReply(1, script.AcquireGate, gateKeys, others, hour, "other", "")
+		n.requireReply(1, script.Release, gateKeys[:1], others)
+
+		for _, take := range []func(){ // those that do not look at the line
+			func() { n.requireReply(1, script.Acquire, []string{"a"}, others, hour) },
+			func() { n.requireReply(1, script.Acquire, []string{"b", "a"}, others, hour); n.requireHas("b", others, hour) },
+			func() { n.requireReply(5, script.AcquireFenced, []string{"a", "{a}token"}, others, hour, 1, 5, 0) },
+		} {
+			called()
+			take()
+			n.requireHas("a", others, hour)
+			n.requireReply(1, script.Release, gateKeys[:1], others)
+			require.NoError(t, n.client.FlushDB(n.t.Context()).Err())
+		}
 	})
 }
 

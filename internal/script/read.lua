@@ -1,14 +1,13 @@
 -- All keys are read before one is written: a refusal leaves every node as it
 -- was. A key that is ours already was set by an earlier copy of this command;
 -- its time is left alone, so a late copy cannot shorten it. What is kept for the next one
--- in line is free on its gate, where the reservation is looked at besides: that is where
--- the first so many keys have theirs.
+-- in line is free: the reservation is looked at besides, by who heeds it.
 local held, holder, remaining, free = 0, nil, 0, {}
 for i = 1, resources do
   local value = redis.call("GET", KEYS[i])
   if value == ARGV[1] then
     held = held + 1
-  elseif value == kept and i <= gates then
+  elseif value == kept then
     free[#free + 1] = KEYS[i]
   elseif value then
     holder = holder or value
@@ -16,5 +15,5 @@ for i = 1, resources do
     if left < 0 or remaining < 0 then remaining = -1 else remaining = math.max(remaining, left) end
   end
 end
-if holder then return {remaining, holder == kept and "next" or string.sub(redis.sha1hex(holder), 1, 8)} end
+if holder then return {remaining, string.sub(redis.sha1hex(holder), 1, 8)} end
 local again = held == resources
