@@ -63,6 +63,7 @@ type Queue struct {
 type Command struct {
 	Ctx      context.Context //nolint:containedctx // used if it goes by itself
 	Cmd      client.Cmd
+	And      client.Cmd    // follows it in the same packet; nil for none
 	Value    string        // the secret in it, which no error is to tell
 	Patience time.Duration // the node timeout
 	Apart    bool          // it shares no batch
@@ -120,7 +121,11 @@ func (q *Queue) single(x Command) {
 	q.senders.Go(func() error {
 		a := client.Answer{Err: client.ErrNoReturn} // if the client calls runtime.Goexit
 		defer func() { x.To.Answered(a, time.Now()) }()
-		a = client.Process(x.Ctx, q.client, x.Cmd, client.SendOnce(x.Cmd))
+		if c, ok := q.client.(client.Pipeliner); ok && x.And != nil {
+			a = client.Together(x.Ctx, c, x.Cmd, x.And)
+		} else {
+			a = client.Process(x.Ctx, q.client, x.Cmd, client.SendOnce(x.Cmd))
+		}
 		return nil
 	})
 }

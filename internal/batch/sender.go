@@ -152,20 +152,23 @@ func (s *sender) exec() (failure error) {
 			failure = client.Panicked(p)
 		}
 	}()
-	if len(s.batch) == 1 {
+	if len(s.batch) == 1 && s.batch[0].And == nil {
 		return s.queue.client.Process(s.batch[0].Ctx, client.SendOnce(s.batch[0].Cmd)) // has the context of its call
 	}
 	s.cmds = s.cmds[:0]
 	for i := range s.batch {
 		s.cmds = append(s.cmds, client.SendOnce(s.batch[i].Cmd))
+		if and := s.batch[i].And; and != nil {
+			s.cmds = append(s.cmds, client.SendOnce(and))
+		}
 	}
 	ctx := context.Background()
 	switch to := s.queue.client.(type) {
 	case *redis.Client:
-		return pipelined(ctx, to, s.cmds)
+		return client.Pipelined(ctx, to, s.cmds)
 	case *redis.ClusterClient:
 		spreadOver(to)
-		return pipelined(ctx, to, s.cmds)
+		return client.Pipelined(ctx, to, s.cmds)
 	default:
 		return client.ErrNoReturn
 	}
@@ -177,7 +180,7 @@ func (s *sender) read(failure error) (well bool) {
 	well = true
 	s.answers = s.answers[:0]
 	for i := range s.batch {
-		a := answerOf(s.batch[i].Cmd, failure)
+		a := answerOf(&s.batch[i], failure)
 		if a.Err != nil && !client.IsReply(a.Err) {
 			well = false
 			a.Err = s.redact(a.Err)
@@ -188,17 +191,19 @@ func (s *sender) read(failure error) (well bool) {
 }
 
 // answerOf returns what a command was answered: failure if there is nothing.
-func answerOf(cmd client.Cmd, failure error) (a client.Answer) {
+func answerOf(x *Command, failure error) (a client.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			a = client.Answer{Err: client.Panicked(p)}
 		}
 	}()
-	if a.Reply, a.Err = cmd.Result(); a.Err == nil && (a.Reply == nil || a.Reply == client.NotSet) {
+	if a.Reply, a.Err = x.Cmd.Result(); a.Err == nil && (a.Reply == nil || a.Reply == client.NotSet) {
 		a.Err = failure // no script returns nil
 	}
 	if a.Err != nil {
 		_, _, _ = a.Err.Error(), client.IsReply(a.Err), client.Disconnected(a.Err) // those of a client's own type may panic
+	} else if x.And != nil {
+		a.And, _ = x.And.Result()
 	}
 	return a
 }

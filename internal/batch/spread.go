@@ -68,20 +68,10 @@ func (s spread) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 			parts[master] = append(parts[master], cmd)
 		}
 		for master, part := range parts {
-			if err := pipelined(ctx, master, part); err != nil {
+			if err := client.Pipelined(ctx, master, part); err != nil {
 				failure = err
 			}
 		}
 		return failure
 	}
-}
-
-// pipelined sends commands together.
-func pipelined(ctx context.Context, client interface{ Pipeline() redis.Pipeliner }, cmds []redis.Cmder) error {
-	pipeline := client.Pipeline()
-	if err := pipeline.BatchProcess(ctx, cmds...); err != nil {
-		return err
-	}
-	_, err := pipeline.Exec(ctx)
-	return err
 }

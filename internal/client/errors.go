@@ -30,6 +30,12 @@ func Unrun(err error) bool {
 	return redis.HasErrorPrefix(err, "max number of clients") // which passes over ERR
 }
 
+// Unknown reports whether an error that a node has answered says that it does not know the
+// command, or that the user may not run it.
+func Unknown(err error) bool {
+	return IsReply(err) && (redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "unknown command"))
+}
+
 // Unconnected reports whether err says that the client had no connection to send a
 // command on.
 func Unconnected(err error) bool {

@@ -15,6 +15,7 @@ var ErrNoReturn = errors.New("the client did not return")
 type Answer struct {
 	Reply any
 	Err   error
+	And   any // the reply to the second command of the same packet; nil if there was none
 }
 
 // Process runs one command, which the client is given as a wrapper of it. Its result is
@@ -37,6 +38,39 @@ func Process(ctx context.Context, client Client, cmd Cmd, as redis.Cmder) (a Ans
 		_ = a.Err.Error() // that of a client's own type may panic, too
 	}
 	return a
+}
+
+// A Pipeliner is a client that can send several commands in one packet.
+type Pipeliner interface{ Pipeline() redis.Pipeliner }
+
+// Together is Process of two commands in one packet, neither of which go-redis sends again.
+// The answer is that to the first one; what becomes of the other is a hint.
+func Together(ctx context.Context, c Pipeliner, cmd, and Cmd) (a Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			a = Answer{Err: Panicked(p)}
+		}
+	}()
+	err := Pipelined(ctx, c, []redis.Cmder{SendOnce(cmd), SendOnce(and)})
+	if a.Reply, a.Err = cmd.Result(); a.Err == nil && a.Reply == nil {
+		a.Err = err
+	}
+	if a.Err != nil {
+		_ = a.Err.Error() // that of a client's own type may panic, too
+		return a
+	}
+	a.And, _ = and.Result()
+	return a
+}
+
+// Pipelined sends commands together.
+func Pipelined(ctx context.Context, c Pipeliner, cmds []redis.Cmder) error {
+	pipeline := c.Pipeline()
+	if err := pipeline.BatchProcess(ctx, cmds...); err != nil {
+		return err
+	}
+	_, err := pipeline.Exec(ctx)
+	return err
 }
 
 // Panicked returns the error for what a client has panicked with.

@@ -6,6 +6,7 @@ package command
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/b0401464/redlock/internal/node"
@@ -25,7 +26,6 @@ type Set struct {
 	several *several // nil for one resource
 	// Room for the keys and the arguments of both, with one resource.
 	oneKey      [1]any
-	nativeArgs  [6]any
 	acquireArgs [3 + 1 + 2]any
 	releaseArgs [3 + 1 + 1]any
 }
@@ -38,7 +38,7 @@ func (s *Set) Init(resources []string, value string) {
 		s.several = &several{resources: resources}
 	}
 	s.release = node.Command{
-		Op: node.OpRelease, Script: script.Release, Once: true,
+		Op: node.OpRelease, Script: script.Release, Once: true, Native: len(resources) == 1,
 		Args: script.Release.Append(s.releaseArgs[:0], s.keys, s.value),
 	}
 }
@@ -54,7 +54,7 @@ func appendKeys(keys []any, resources []string) []any {
 // Acquires prepares the acquire, after Fence if there is to be a token. free says that most
 // likely nobody has the resource.
 func (s *Set) Acquires(ttl time.Duration, free bool) {
-	s.ttl = ttl.Milliseconds()
+	s.ttl = milliseconds(ttl)
 	if s.fence != nil {
 		s.acquire = s.fence.acquire(s, ttl)
 		return
@@ -63,10 +63,26 @@ func (s *Set) Acquires(ttl time.Duration, free bool) {
 		Op: node.OpAcquire, Script: script.Acquire, TTL: ttl,
 		Args: script.Acquire.Append(s.acquireArgs[:0], s.keys, s.value, s.ttl),
 	}
-	if free && s.several == nil {
-		s.nativeArgs = [...]any{"set", s.keys[0], s.value, "nx", "px", s.ttl}
-		s.acquire.Native = s.nativeArgs[:]
+	s.acquire.Native = free && s.several == nil
+}
+
+// A converted is a TTL as a command takes it.
+type converted struct {
+	ttl time.Duration
+	ms  any
+}
+
+// latest is that of the latest acquire: most locks of a program have the same TTL, and to
+// convert it costs an allocation.
+var latest atomic.Pointer[converted]
+
+func milliseconds(ttl time.Duration) any {
+	if c := latest.Load(); c != nil && c.ttl == ttl {
+		return c.ms
 	}
+	c := &converted{ttl, ttl.Milliseconds()}
+	latest.Store(c)
+	return c.ms
 }
 
 // Acquire returns the acquire for a node.

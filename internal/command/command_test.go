@@ -58,7 +58,7 @@ func TestTheGateIsSentCommandsOfItsOwn(t *testing.T) {
 		assert.Equal(t, want, args(s.Acquire(gate)))
 		assert.Same(t, s.Acquire(0), s.Acquire(gate).Plain, "for who may not use lines")
 		assert.False(t, gt.Leaves())
-		s.Leave("pop", int64(100))
+		s.Leave("pop", int64(100), false)
 		assert.True(t, gt.Leaves())
 		assert.Equal(t, append([]any{3}, append(keys, value, "me", "pop", int64(100))...), args(s.Release(gate)))
 		assert.Same(t, s.Release(0), s.Release(gate).Plain)
@@ -120,7 +120,7 @@ func TestTheValueIsTheFirstArgumentOfEveryCommand(t *testing.T) {
 	for _, fenced := range []bool{false, true} {
 		one, several := newSet(fenced, "a"), newSet(fenced, "a", "b")
 		one.Enter(new(command.Gate), "a", command.Entry{Node: gate})
-		one.Leave("pop", 1)
+		one.Leave("pop", 1, false)
 		for _, s := range []*command.Set{one, several} {
 			commands := []*node.Command{s.Acquire(0), s.Acquire(gate), s.Release(0), s.Release(gate), s.Extend(ttl), s.Arm(ttl)}
 			if fenced {

@@ -45,9 +45,7 @@ func (s *Set) Enter(gt *Gate, resource string, e Entry) {
 		Op: node.OpAcquire, Script: script.AcquireGate, Plain: &s.acquire, Once: e.Once || e.Looks, TTL: s.acquire.TTL,
 		Args: script.AcquireGate.Append(gt.acquireArgs[:0], keys[:], s.value, s.ttl, e.Self, e.Came),
 	}
-	if e.Only {
-		gt.acquire.Native = s.acquire.Native
-	}
+	gt.acquire.Native = e.Only && s.acquire.Native
 	if t := s.fence; t != nil {
 		c, keys := &gt.acquire, append(slices.Clip(gt.keys()), t.keys[1])
 		c.Reply, c.Script = node.Counts, script.AcquireGateFenced
@@ -71,11 +69,12 @@ func (s *Set) TakeEmpty(came string) {
 	s.gate.takes = &c
 }
 
-// Leave prepares the release at the gate. mode and last are as its script wants them.
-func (s *Set) Leave(mode, last any) {
+// Leave prepares the release at the gate. mode and last are as its script wants them. quiet
+// says that most likely nobody waits, and the mode lets the next one go.
+func (s *Set) Leave(mode, last any, quiet bool) {
 	gt := s.gate
 	gt.release = node.Command{
-		Op: node.OpRelease, Script: script.ReleaseGate, Once: true, Plain: &s.release,
+		Op: node.OpRelease, Script: script.ReleaseGate, Once: true, Plain: &s.release, Native: quiet,
 		Args: script.ReleaseGate.Append(gt.releaseArgs[:0], gt.keys(), s.value, gt.self, mode, last),
 	}
 }

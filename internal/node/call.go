@@ -50,11 +50,10 @@ type Call struct {
 	Sent    time.Time
 	Once    bool // go-redis is kept from sending a command again
 
-	queue *batch.Queue // what commands go through; nil if each goes by itself
-	apart bool         // they share no batch
-	// native says that SET goes first; copied, that it may have done something though it has
-	// failed.
-	native, copied bool
+	queue  *batch.Queue // what commands go through; nil if each goes by itself
+	apart  bool         // they share no batch
+	native string       // the command of the server that goes first, until it has; empty for none
+	copied bool         // it may have done something though it has failed
 	// told says that its failure has been told of, or that there is none to tell of.
 	told   atomic.Bool
 	wanted wanted         // what is sent is
@@ -75,7 +74,7 @@ type Call struct {
 func (v *Call) Begin() {
 	if v.Place.Taken() {
 		v.Once = v.Once || v.Node.sendsOnce()
-		v.native = v.Command.Native != nil && v.Node.native
+		v.native = v.Node.native.command(v.Command, time.Duration(v.Node.pace.trip.Load()))
 		v.Place.Then(v)
 	} else if in := v.absent(); in.Kind != None {
 		v.To.File(v.Ctx, v.Node.Index, in)
@@ -134,7 +133,13 @@ func (v *Call) Due(send bool) {
 		v.Node.start(v)
 		return
 	}
-	x := v.command(v.Command, v.args(v.Command, v.Sent))
+	var args []any
+	if v.native != "" {
+		args = v.nativeArgs()
+	} else {
+		args = v.args(v.Command, v.Sent)
+	}
+	x := v.command(v.Command, args)
 	x.To = v
 	v.queue.Send(x)
 }
@@ -155,7 +160,7 @@ func (v *Call) resource() string { return v.Place.Resources()[0] }
 // command returns a command for the queue.
 func (v *Call) command(c *Command, args []any) batch.Command {
 	return batch.Command{
-		Ctx: v.Ctx, Cmd: v.newCmd(args),
+		Ctx: v.Ctx, Cmd: v.newCmd(args), And: v.and(),
 		Value: c.value(), Patience: v.Place.Timeout(), Apart: v.apart,
 	}
 }
@@ -164,15 +169,8 @@ func (v *Call) command(c *Command, args []any) batch.Command {
 // calls: what may call the program, or the node again, has one of its own.
 func (v *Call) Answered(a client.Answer, at time.Time) {
 	n, took := v.Node, at.Sub(v.Sent)
-	if v.native && a.Reply == client.NotSet {
-		n.calls.Go(func() error {
-			v.run(&client.Answer{Reply: client.NotSet})
-			return nil
-		})
-		return
-	}
 	var in Vote
-	if a.Err != nil || took > v.Place.Timeout() || in.read(v.Command, a.Reply) != nil || in.had ||
+	if a.Err != nil || took > v.Place.Timeout() || v.wantsScript(a) || in.read(v.Command, v.said(a).Reply) != nil || in.had ||
 		in.Kind == Refused && n.Owes() {
 		first := a // apart, so that a is not on the heap each time
 		n.calls.Go(func() error {
@@ -182,10 +180,11 @@ func (v *Call) Answered(a client.Answer, at time.Time) {
 		return
 	}
 	in.Effect = v.effect(v.Command, in.Kind, nil, v.Sent)
-	if !v.native {
+	if v.native == "" {
 		n.cache.knows(v.Command, v.resource(), nil, at)
 	}
 	n.note(v.Command, nil)
+	n.native.told(in.native)
 	n.timed(took)
 	v.told.Store(true)
 	v.conclude(in)

@@ -29,9 +29,6 @@ func (o Op) String() string {
 type Command struct {
 	Script *script.Script
 	Args   []any
-	// Native are the arguments of the SET that does the same where nobody has the resource.
-	// What it does not grant, Script is asked. nil to have that asked at once.
-	Native []any
 	// Plain does the same without a line; nil unless this is for a gate.
 	Plain *Command
 	// Until is when the command has lost its purpose; zero means never.
@@ -41,6 +38,9 @@ type Command struct {
 	TTL   time.Duration
 	Op    Op
 	Reply Reply
+	// Native has a command of the server asked first that does the same where most likely
+	// nobody else wants the resource, and Script what that does not do. It is for one resource.
+	Native bool
 	// Once keeps go-redis from sending the command again by itself. A release
 	// whose reply was lost would find the value gone, and nobody could tell
 	// that from a lock that somebody took away.

@@ -55,9 +55,9 @@ func TestWhatSETDoesNotGrantIsAskedOfTheScript(t *testing.T) {
 			}))
 			v := newCall(t, n, &Command{
 				Op: OpAcquire, Script: script.Acquire, Args: script.Acquire.Args([]any{"a"}, testValue, 1000), Once: true, TTL: time.Second,
-				Native: []any{"set", "a", testValue, "nx", "px", 1000},
+				Native: true,
 			})
-			v.native = true
+			v.native = setNX
 			in, _, err := v.ask(time.Now(), nil)
 			if in.Kind == None {
 				in.Kind = Failed
@@ -75,6 +75,6 @@ type clientFunc func(cmd redis.Cmder) error
 func (f clientFunc) Process(_ context.Context, cmd redis.Cmder) error { return f(cmd) }
 
 func TestOnlyTheClientsOfGoRedisAreSentSET(t *testing.T) {
-	assert.False(t, newNode(new(fake)).native, "it may know scripts only")
-	assert.True(t, newNode(new(redis.Client)).native)
+	assert.False(t, newNode(new(fake)).native.sets, "it may know scripts only")
+	assert.True(t, newNode(new(redis.Client)).native.sets)
 }

@@ -34,7 +34,7 @@ type Node struct {
 
 	queues  batch.Queues
 	batched bool // the client itself makes batches
-	native  bool // the client is one of go-redis, which reads what SET says
+	native  native
 	cache   cache
 	pace    pace
 	pending pending
@@ -60,7 +60,7 @@ func New(clients []client.Client, lanes *lane.Table, alarms *alarm.Clock, hooks 
 		n := &Node{Index: i, Client: c, peers: all, lanes: lanes, alarms: alarms, hooks: hooks, cache: newCache(c)}
 		n.goes = n.runNext
 		_, n.batched = c.(*redis.AutoPipeliner)
-		n.native = client.Own(c)
+		n.native.detect(c)
 		n.pending.node = n
 		n.line.detect(c)
 		all[i] = n
@@ -71,6 +71,7 @@ func New(clients []client.Client, lanes *lane.Table, alarms *alarm.Clock, hooks 
 // EnableBatches has the commands for the node sent in batches, if its client can take them.
 func (n *Node) EnableBatches() {
 	if n.queues = batch.For(n.Client); n.queues != nil {
+		n.native.pairs = true
 		n.lanes.Bound(n.Index, batch.Room*len(n.queues))
 	}
 }

@@ -22,6 +22,7 @@ func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered boo
 	}
 	if err = a.Err; err == nil {
 		err = in.read(c, a.Reply)
+		n.native.told(in.native)
 	}
 	in.Effect = v.effect(c, in.Kind, err, begun)
 	if err == nil && in.had && v.first() {
@@ -61,11 +62,18 @@ func (v *Call) effect(c *Command, said Kind, err error, begun time.Time) Effect 
 // use a resource and its line, as while a Cluster moves their slot, the plain one
 // does, and there is no line for a while.
 func (v *Call) exchange(first *client.Answer) client.Answer {
-	if v.native {
-		if a := v.set(first); !v.askAgain(a) {
+	if v.native != "" {
+		a := v.direct(first)
+		wants := v.wantsScript(a)
+		a = v.said(a)
+		if !wants {
 			return a
 		}
-		first = nil
+		v.native, first = "", nil
+		if v.Command.Op == OpRelease && a.Err == nil {
+			return v.callNext(a)
+		}
+		v.refused(a.Err)
 	}
 	a := v.script(v.Command, first)
 	if v.Command.Plain == nil || a.Err == nil {
@@ -86,27 +94,6 @@ func (v *Call) exchange(first *client.Answer) client.Answer {
 	return a
 }
 
-// set puts the value where nothing is. first is what was said to it, nil if it was not sent
-// yet.
-func (v *Call) set(first *client.Answer) client.Answer {
-	if first != nil {
-		return *first
-	}
-	return v.process(v.Command, v.args(v.Command, time.Now()))
-}
-
-// askAgain reports whether the script is to be asked as SET has not put the value there, and
-// has it asked from here on: it says who has the resource, or that an earlier copy was granted.
-func (v *Call) askAgain(a client.Answer) bool {
-	if a.Err == nil && a.Reply == client.IsSet {
-		return false
-	}
-	v.native = false
-	reply := client.IsReply(a.Err)
-	v.copied = reply && !client.Unrun(a.Err)
-	return a.Err == nil || reply
-}
-
 // script runs the script of a command. first is what was said to it, nil if it was not sent
 // yet.
 func (v *Call) script(c *Command, first *client.Answer) client.Answer {
@@ -124,26 +111,32 @@ func (v *Call) script(c *Command, first *client.Answer) client.Answer {
 }
 
 func (v *Call) knows(c *Command, err error) {
+	if client.Unconnected(err) || client.Disconnected(err) {
+		v.Node.native.forget()
+	}
 	v.Node.cache.knows(c, v.resource(), err, time.Now())
 }
 
 // args returns the arguments of the command that runs a script. They are its
 // own: a hook of the client may change them in place, as one does that puts a prefix
 // before keys.
-func (v *Call) args(c *Command, now time.Time) []any {
+func (v *Call) args(c *Command, now time.Time) (args []any) {
 	switch {
-	case v.native:
-		return append(v.room[:0], c.Native...)
 	case !v.Node.cache.of(c, v.resource()).byName(now):
-		return c.Script.Eval(c.Args)
+		args = c.Script.Eval(c.Args)
 	case v.used.CompareAndSwap(false, true): // tries of what is owed may overlap
-		return append(v.room[:0], c.Args...)
+		args = append(v.room[:0], c.Args...)
+	default:
+		args = slices.Clone(c.Args)
 	}
-	return slices.Clone(c.Args)
+	if c == v.Command && v.Node.native.asks(c) {
+		args = asking(c, args)
+	}
+	return args
 }
 
 func (v *Call) newCmd(args []any) client.Cmd {
-	if v.native {
+	if args[0] == setNX {
 		return client.SetNX{BoolCmd: redis.NewBoolCmd(v.Ctx, args...)}
 	}
 	return redis.NewCmd(v.Ctx, args...)

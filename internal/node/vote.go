@@ -15,6 +15,7 @@ type Vote struct {
 	Slow    bool     // it came after the node timeout
 	Next    bool     // of a release at a gate: somebody waits, and is to have the resource next
 	had     bool     // of a grant: the value was there before
+	native  string   // of a release: which command of the server does the same, if that is told
 	Err     error    // of a failure
 	Counter int64    // of a grant: what the fencing counter stands at
 	More    *Details // of a refusal; of a release at a gate if somebody waits
@@ -81,10 +82,17 @@ const ReservedMark = "next"
 // oursMark is in place of a mark where an acquire finds its own value.
 const oursMark = "ours"
 
+// nativeMark says that a release tells of the commands of its server.
+const nativeMark = "native"
+
 // read turns the reply to a command into a vote.
 func (v *Vote) read(c *Command, reply any) error {
 	if all, ok := reply.([]any); ok && c.Op == OpRelease && c.Plain != nil && len(all) >= 2 && all[1] == ReservedMark {
 		v.Next, v.More, reply = true, &Details{Told: all[2:]}, all[0]
+	}
+	if all, ok := reply.([]any); ok && c.Op == OpRelease && len(all) == 3 && all[1] == nativeMark {
+		v.native, _ = all[2].(string)
+		reply = all[0]
 	}
 	n, _ := reply.(int64)
 	if all, ok := reply.([]any); ok && c.Op == OpAcquire && c.Reply != Raises && len(all) == 2 && all[1] == oursMark {

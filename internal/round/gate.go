@@ -158,6 +158,7 @@ type gate struct {
 	came     string // of the plan
 	mode     Mode   // of the release
 	left     bool   // the gate has granted, and taken this Locker out of the line
+	quiet    bool   // most likely nobody waits
 	looks    bool   // the acquire leaves alone what is empty
 	stale    string // of the plan
 	told     string // when this Locker came, as the gate has said; under Grant.mu
@@ -174,7 +175,7 @@ func (g *Grant) enter(t Plan) {
 	if t.Gate == NoGate {
 		return
 	}
-	gt := &gate{node: t.Gate, came: t.Came, stale: t.Stale, looks: t.Holder.Mark != ""}
+	gt := &gate{node: t.Gate, came: t.Came, stale: t.Stale, quiet: t.free(), looks: t.Holder.Mark != ""}
 	g.gate = gt
 	came := t.Came
 	if _, far := g.nodes.Renewal(t.Gate); far && came != "" && came != Now {
@@ -227,7 +228,7 @@ func (g *Grant) leave(m Mode) {
 	case g.won && gt.stale != "" && g.stray() == gt.stale:
 		mode = fmt.Sprint(mode, " =", gt.stale)
 	}
-	g.commands.Leave(mode, last)
+	g.commands.Leave(mode, last, gt.quiet && m == Pop && mode == m.arg(single))
 }
 
 // Came returns when this Locker came to the gate's line, as far as the gate has said by

@@ -168,7 +168,10 @@ func TestWhatIsKeptForTheNextOneIsNotFreeForAPlainSET(t *testing.T) {
 
 		for _, take := range []func(){ // those that do not look at the line
 			func() { n.requireReply(1, script.Acquire, []string{"a"}, others, hour) },
-			func() { n.requireReply(1, script.Acquire, []string{"b", "a"}, others, hour); n.requireHas("b", others, hour) },
+			func() {
+				n.requireReply(1, script.Acquire, []string{"b", "a"}, others, hour)
+				n.requireHas("b", others, hour)
+			},
 			func() { n.requireReply(5, script.AcquireFenced, []string{"a", "{a}token"}, others, hour, 1, 5, 0) },
 		} {
 			called()
@@ -299,5 +302,42 @@ func TestAnUndoneLookLetsNobodyGoUnlessItWasGranted(t *testing.T) {
 		require.NoError(n.t, err)
 		n.requireLine()
 		n.requireReserved("first")
+	})
+}
+
+func TestAReleaseTellsOnceWhichCommandOfTheServerDoesTheSame(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		native := func(want int64, s *script.Script, keys []string, args ...any) (name string) {
+			t.Helper()
+			reply, err := n.run(s, keys, args...)
+			require.NoError(t, err)
+			all, ok := reply.([]any)
+			require.True(t, ok, "%v", reply)
+			require.Len(t, all, 3)
+			require.Equal(t, []any{want, "native"}, all[:2])
+			return all[2].(string)
+		}
+		has := "none"
+		if n.client.Do(n.t.Context(), "delex", "a", "ifeq", "b").Err() == nil {
+			has = "delex"
+		} else if n.client.Do(n.t.Context(), "delifeq", "a", "b").Err() == nil {
+			has = "delifeq"
+		}
+		n.t.Log(has)
+		n.set("a", ours, hour)
+		require.Equal(t, has, native(1, script.Release, gateKeys[:1], ours, "try"))
+		require.Equal(t, has, native(-1, script.Release, gateKeys[:1], ours, "try"))
+		n.set("a", theirs, hour)
+		require.Equal(t, has, native(-1, script.ReleaseGate, gateKeys, ours, "me", "poptry 16", 30))
+		n.requireHas("a", theirs, hour)
+		require.Equal(t, has, native(1, script.ReleaseGate, gateKeys, theirs, "me", "poptry", 30))
+		n.setList("a")
+		n.requireWrongType(script.Release, gateKeys[:1], ours, "try")
+		require.NoError(t, n.client.Del(n.t.Context(), "a").Err())
+
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		n.requireGateRefusal(ours, hour, "first", "now")
+		n.requireNext(1, theirs, "holder", "poptry", 1000) // that is more important
 	})
 }

@@ -1,4 +1,6 @@
--- KEYS resources; ARGV[1] value; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same.
+-- KEYS resources; ARGV[1] value, for one resource ARGV[2] "try" to tell which command of the server does the same; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same; or {that, "native", which: "delex", "delifeq" or "none"}.
+
+-- include native.lua
 
 local all, failure = 1, nil
 for i = 1, #KEYS do
@@ -11,4 +13,5 @@ for i = 1, #KEYS do
     all = -1
   end
 end
+if ARGV[2] and not failure then return {all, "native", native()} end
 return failure or all

@@ -1,4 +1,6 @@
--- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "leave" to leave the line and let the next one go, "undo" to let the next one go if something is removed, each with a space and how many to call until one hears it if that can be told, and with " =" and the mark of another value here that is no lock, as a majority had ours, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not; or {that, "next"} if it is reserved now.
+-- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "poptry" to tell besides, if nobody waits, which command of the server does the same, "leave" to leave the line and let the next one go, "undo" to let the next one go if something is removed, each with a space and how many to call until one hears it if that can be told, and with " =" and the mark of another value here that is no lock, as a majority had ours, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not; or {that, "next"} if it is reserved now, or {that, "native", which: "delex", "delifeq" or "none"}.
+
+-- include native.lua
 
 local value, result = redis.call("GET", KEYS[1]), -1
 if value == ARGV[1] then
@@ -6,7 +8,9 @@ if value == ARGV[1] then
   value, result = false, 1
 end
 -- Mostly nobody waits, and this is all there is to do.
-if string.sub(ARGV[3], 1, 3) == "pop" and redis.pcall("EXISTS", KEYS[2], KEYS[3]) == 0 then return result end
+if string.sub(ARGV[3], 1, 3) == "pop" and redis.pcall("EXISTS", KEYS[2], KEYS[3]) == 0 then
+  return string.sub(ARGV[3], 4, 6) == "try" and {result, "native", native()} or result
+end
 
 -- include hint.lua
 -- include kept.lua

@@ -132,16 +132,19 @@ func (s *Script) Append(all, keys []any, args ...any) []any {
 // Keys returns the keys of an EVALSHA or EVAL command.
 func Keys(args []any) []any { return args[3 : 3+args[2].(int)] }
 
-// Key returns the first key of such a command, or the one of SET.
+// Key returns the first key of such a command, or of a native one.
 func Key(args []any) any {
-	if args[0] == "set" {
-		return args[1]
+	if args[0] == "evalsha" || args[0] == "eval" {
+		return args[3]
 	}
-	return args[3]
+	return args[1]
 }
 
 // First returns the first argument that is no key of an EVALSHA or EVAL command.
 func First(args []any) any { return args[3+args[2].(int)] }
+
+// Second returns the next one.
+func Second(args []any) any { return args[4+args[2].(int)] }
 
 // Eval returns the arguments of the EVAL command that does the same as the
 // EVALSHA command with these arguments, for a node that does not know the

@@ -59,12 +59,12 @@ func Delay(d time.Duration) Fault { return Fault{delay: d} }
 // [Proxy.LateReplies] tells when it has been answered.
 func Hold(release <-chan struct{}) Fault { return Fault{kind: hold, release: release} }
 
-// OnlyLocks returns a hook that asks f about what concerns locks, which is EVAL, EVALSHA and
-// SET with NX, and passes all other requests. A client that runs a script for the first time
+// OnlyLocks returns a hook that asks f about what concerns locks, which is EVAL, EVALSHA, DELEX,
+// DELIFEQ and SET with NX, and passes all other requests. A client that runs a script for the first time
 // may send both, one after the other.
 func OnlyLocks(f func(cmd []string) Fault) func(cmd []string) Fault {
 	return func(cmd []string) Fault {
-		if isAny(cmd, "EVAL", "EVALSHA") || isAny(cmd, "SET") && slices.ContainsFunc(cmd, func(arg string) bool { return strings.EqualFold(arg, "NX") }) {
+		if isAny(cmd, "EVAL", "EVALSHA", "DELEX", "DELIFEQ") || isAny(cmd, "SET") && slices.ContainsFunc(cmd, func(arg string) bool { return strings.EqualFold(arg, "NX") }) {
 			return f(cmd)
 		}
 		return Pass

@@ -78,7 +78,7 @@ func (c *slowConn) hold() error {
 		frozen = c.node.ended
 	}
 	for _, b := range held {
-		c.node.sent += bytes.Count(b, []byte("\r\neval")) + bytes.Count(b, []byte("\r\nset\r\n"))
+		c.node.sent += bytes.Count(b, []byte("\r\neval")) + bytes.Count(b, []byte("\r\nset\r\n")) + bytes.Count(b, []byte("\r\ndelex\r\n"))
 	}
 	hook := c.node.hook
 	c.node.mu.Unlock()

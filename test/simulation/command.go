@@ -52,12 +52,16 @@ var scripts = func() map[string]scriptKind {
 // newCommand reads what a command is about.
 func newCommand(args []string) command {
 	c := command{args: args}
-	if len(args) < 5 {
+	if len(args) < 4 {
 		return c
 	}
 	if len(args) == 6 && args[0] == "set" && args[3] == "nx" {
 		ms, _ := strconv.Atoi(args[5])
 		c.op, c.keys, c.value, c.ttl = acquire, args[1:2], args[2], time.Duration(ms)*time.Millisecond
+		return c
+	}
+	if len(args) == 4 && args[0] == "delex" && args[2] == "ifeq" {
+		c.op, c.keys, c.value = release, args[1:2], args[3]
 		return c
 	}
 	kind := scripts[args[1]]

@@ -138,7 +138,7 @@ func (w *watching) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 }
 
 func (w *watching) watch(cmd redis.Cmder) {
-	if strings.HasPrefix(cmd.Name(), "eval") || cmd.Name() == "set" {
+	if strings.HasPrefix(cmd.Name(), "eval") || cmd.Name() == "set" || strings.HasPrefix(cmd.Name(), "del") {
 		w.scripts.Add(1)
 	}
 }

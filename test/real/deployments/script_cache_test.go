@@ -133,7 +133,7 @@ func (c lockCounter) DialHook(next redis.DialHook) redis.DialHook { return next 
 
 func (c lockCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if name := cmd.Name(); name == "eval" || name == "evalsha" || name == "set" {
+		if name := cmd.Name(); name == "eval" || name == "evalsha" || name == "set" || name == "delex" || name == "delifeq" {
 			c.n.Add(1)
 		}
 		return next(ctx, cmd)

@@ -59,13 +59,19 @@ func (b *badServer) turn(a *answer, apply bool, times int, ops ...redlock.Op) {
 	b.says, b.applies, b.times, b.to = a, apply, times, ops
 }
 
-// leaves reports whether a native acquire is left to the script, which is to be answered badly:
-// what SET has not granted is asked of that.
+// leaves reports whether a native command is left to the script, which is to be answered badly.
 func (b *badServer) leaves(cmd string, args []string) bool {
+	op := redlock.OpAcquire
+	switch {
+	case cmd == "SET" && slices.Contains(args, "nx"):
+	case cmd == "DELEX" && slices.Contains(args, "ifeq"): // in a script it is in capitals
+		op = redlock.OpRelease
+	default:
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	badly := b.says != nil && b.times != 0 && (len(b.to) == 0 || slices.Contains(b.to, redlock.OpAcquire))
-	return badly && cmd == "SET" && slices.Contains(args, "nx")
+	return b.says != nil && b.times != 0 && (len(b.to) == 0 || slices.Contains(b.to, op))
 }
 
 // due returns the bad answer to a command, if there is to be one, and whether
@@ -86,7 +92,7 @@ func (b *badServer) answer(c *server.Peer, cmd string, args ...string) bool {
 		return false
 	}
 	if b.leaves(cmd, args) {
-		c.WriteNull()
+		c.WriteError("ERR unknown command '" + cmd + "'")
 		return true
 	}
 	op, value := opOf(cmd, args), ""

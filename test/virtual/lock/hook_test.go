@@ -21,8 +21,13 @@ type prefix string
 
 func (p prefix) change(cmd redis.Cmder) {
 	args := cmd.Args()
-	if args[0] == "set" {
+	switch args[0] {
+	case "set", "delex":
 		args[1] = string(p) + fmt.Sprint(args[1])
+	case "exists":
+		for i := range args[1:] {
+			args[1+i] = string(p) + fmt.Sprint(args[1+i])
+		}
 	}
 	if n, ok := args[2].(int); ok && strings.HasPrefix(args[0].(string), "eval") {
 		for i := range n {
@@ -35,7 +40,7 @@ func (prefix) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (p prefix) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if len(cmd.Args()) > 3 {
+		if len(cmd.Args()) > 2 {
 			p.change(cmd)
 		}
 		return next(ctx, cmd)
@@ -45,7 +50,7 @@ func (p prefix) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (p prefix) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
-			if len(cmd.Args()) > 3 {
+			if len(cmd.Args()) > 2 {
 				p.change(cmd)
 			}
 		}

@@ -22,13 +22,18 @@ func TestAReleaseThatHangsIsSentAgainAfterTheNodeTimeout(t *testing.T) {
 		nodes := rig.New(t, 1)
 		l := rig.NewLocker(t, nodes, opts...)
 		rig.WarmUp(t, l)
+		rig.LockOnce(t, l, "connections") // a native release takes one of its own in batches
 		k, err := l.Lock(t.Context(), "a", time.Minute)
 		require.NoError(t, err)
 		nodes[0].Forget()
 		start := time.Now()
 		require.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrNoQuorum)
 		assert.Equal(t, time.Second, time.Since(start))
-		synctest.Wait()
+		if len(opts) == 0 {
+			synctest.Wait()
+		} else {
+			time.Sleep(5 * time.Second) // the other connection has been forgotten, too
+		}
 		rig.RequireFree(t, nodes...)
 		require.NoError(t, k.Unlock(t.Context()), "it is gone, by what nobody has heard of")
 		k, err = l.TryLock(t.Context(), "a", time.Minute)
@@ -102,6 +107,7 @@ func TestShutdownEndsThoughAConnectionHangsForEver(t *testing.T) {
 		nodes[0].Client.Options().ReadTimeout = -1
 		l := rig.NewLocker(t, nodes, opts...)
 		rig.WarmUp(t, l)
+		rig.LockOnce(t, l, "connections") // a native release takes one of its own in batches
 		k, err := l.Lock(t.Context(), "a", time.Minute)
 		require.NoError(t, err)
 		nodes[0].Forget()

@@ -37,10 +37,11 @@ var waysToWait = map[string]struct {
 		go func() { _, _ = own.Lock(ctx, "a", rig.TTL, rig.WaitForever) }()
 		time.Sleep(50 * time.Millisecond)
 	}, 0},
-	"on nodes that are far away": {nil, func(t *testing.T, _, other *redlock.Locker, nodes []*rig.Node) {
+	"on nodes that are far away": {nil, func(t *testing.T, own, other *redlock.Locker, nodes []*rig.Node) {
 		t.Helper()
 		rig.Lock(t, other)
-		for _, n := range nodes { // to make a connection takes longer than to use it
+		defer rig.LockOnce(t, own, "far") // who has met them nearer asks SET first
+		for _, n := range nodes {         // to make a connection takes longer than to use it
 			var conns []*redis.Conn
 			for range 4 {
 				conns = append(conns, n.Client.Conn())

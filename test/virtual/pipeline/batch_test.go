@@ -56,7 +56,7 @@ func TestWhatWaitsBehindBatchesThatHangGoesByItselfSoon(t *testing.T) {
 		})
 		stuck.Wait()
 		for _, n := range sent() {
-			require.Equal(t, 1, n)
+			require.LessOrEqual(t, n, 2, "a release has a look at the line with it")
 		}
 		goOn()
 		rig.RequireNoKeys(t, nodes) // what was granted late is given back
@@ -100,7 +100,7 @@ func TestCommandsOfABatchThatFailsAreSentOnceMoreByThemselves(t *testing.T) {
 				}))
 				failed := 0
 				h.Set(func(cmds []redis.Cmder, next func() error) error {
-					if len(cmds) == 1 {
+					if len(cmds) == 1 || len(cmds) == 2 && cmds[0].Name() == "delex" { // and a look at the line
 						return next()
 					}
 					h.Mu.Lock()

@@ -78,8 +78,8 @@ func TestNoErrorTellsTheValueOfAnotherLockOfTheBatch(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range cmds {
-				if a := c.Args(); len(a) > 4 {
-					for _, x := range a[3:] {
+				if a := c.Args(); len(a) > 3 {
+					for _, x := range a[2:] {
 						if s, ok := x.(string); ok && len(s) == 32 {
 							values[s] = true
 						}

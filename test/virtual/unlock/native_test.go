@@ -1,0 +1,160 @@
+package unlock_test
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2/server"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/test/rig"
+)
+
+// A deleter is how a node knows DELEX: it counts those that it is sent, scripts apart.
+type deleter struct {
+	sent    atomic.Int64
+	direct  atomic.Pointer[string] // what it answers to one that a client sends; nil to do it
+	unknown atomic.Bool            // in scripts, too
+}
+
+func newDeleter(t *testing.T, n *rig.Node) *deleter {
+	t.Helper()
+	d := new(deleter)
+	c, err := n.Dial() // a server that nobody has dialled is none yet
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	n.Server().SetPreHook(func(c *server.Peer, cmd string, args ...string) bool {
+		if cmd != "DELEX" {
+			return false
+		}
+		direct := slices.Contains(args, "ifeq") // in a script it is in capitals
+		if direct {
+			d.sent.Add(1)
+		}
+		if text := d.direct.Load(); direct && text != nil {
+			c.WriteError(*text)
+			return true
+		}
+		if d.unknown.Load() {
+			c.WriteError("ERR unknown command 'DELEX'")
+			return true
+		}
+		return false
+	})
+	return d
+}
+
+// lockTwice has a Locker learn from its first release what the server has.
+func lockTwice(t *testing.T, l *redlock.Locker) {
+	t.Helper()
+	for range 2 {
+		rig.LockOnce(t, l, "a")
+		synctest.Wait()
+	}
+}
+
+func TestAReleaseIsNativeOnceAScriptHasToldThatTheServerHasOne(t *testing.T) {
+	for _, size := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := rig.New(t, size)
+			l := rig.NewLocker(t, nodes, redlock.WithAutoPipeline())
+			var all []*deleter
+			for _, n := range nodes {
+				all = append(all, newDeleter(t, n))
+			}
+			rig.LockOnce(t, l, "a")
+			synctest.Wait()
+			for _, d := range all {
+				require.Zero(t, d.sent.Load(), "nobody knows")
+			}
+			rig.LockOnce(t, l, "a")
+			synctest.Wait()
+			for _, d := range all {
+				assert.EqualValues(t, 1, d.sent.Load())
+			}
+			rig.RequireFree(t, nodes...)
+			k := rig.Lock(t, l)
+			synctest.Wait()
+			for _, n := range nodes {
+				n.Del("a")
+			}
+			assert.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost)
+		})
+	}
+}
+
+func TestAServerThatHasNoNativeReleaseIsSentNone(t *testing.T) {
+	rig.Both(t, func(t *testing.T, opts ...redlock.Option) {
+		t.Helper()
+		nodes := rig.New(t, 3)
+		l := rig.NewLocker(t, nodes, opts...)
+		d := newDeleter(t, nodes[0])
+		d.unknown.Store(true)
+		lockTwice(t, l)
+		lockTwice(t, l)
+		assert.Zero(t, d.sent.Load())
+		rig.RequireFree(t, nodes...)
+	})
+}
+
+// Scripts may run it and the user may not, or a server of a Cluster is older than another one.
+func TestANativeReleaseThatIsRefusedIsDoneByTheScriptAndNotSentAgain(t *testing.T) {
+	for _, text := range []string{"ERR unknown command 'delex'", "NOPERM this user has no permissions to run the 'delex' command", "ERR what is that"} {
+		t.Run(strings.Fields(text)[0], func(t *testing.T) {
+			rig.Both(t, func(t *testing.T, opts ...redlock.Option) {
+				t.Helper()
+				nodes := rig.New(t, 3)
+				var log rig.ErrorLog
+				l := rig.NewLocker(t, nodes, append(opts, log.Option())...)
+				lockTwice(t, l)
+				var all []*deleter
+				for _, n := range nodes {
+					all = append(all, newDeleter(t, n))
+					all[len(all)-1].direct.Store(&text)
+				}
+				lockTwice(t, l)
+				sum := int64(0)
+				for _, d := range all {
+					assert.LessOrEqual(t, d.sent.Load(), int64(1))
+					sum += d.sent.Load()
+				}
+				assert.Positive(t, sum)
+				rig.RequireFree(t, nodes...)
+				assert.Empty(t, log.Take(0), "the script has done it")
+			})
+		})
+	}
+}
+
+// The release of a lock that was free when it was taken is native, and another process has
+// come to wait for it meanwhile.
+func TestANativeReleaseLetsTheNextOneInLineGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 1)
+		holder, waiter := rig.NewLocker(t, nodes, redlock.WithAutoPipeline()), rig.NewLocker(t, nodes)
+		lockTwice(t, holder)
+		rig.WarmUp(t, waiter)
+		d := newDeleter(t, nodes[0])
+		k := rig.Lock(t, holder)
+		has := make(chan *redlock.Lock, 1)
+		go func() {
+			lock, err := waiter.Lock(t.Context(), "a", rig.TTL, redlock.WithRetry(redlock.Forever, 10*time.Second))
+			assert.NoError(t, err)
+			has <- lock
+		}()
+		time.Sleep(100 * time.Millisecond)
+		require.Equal(t, 1, rig.Waiting(t, nodes))
+		released := time.Now()
+		require.NoError(t, k.Unlock(t.Context()))
+		next := <-has
+		assert.EqualValues(t, 1, d.sent.Load(), "the release was none of a script")
+		assert.Less(t, time.Since(released), 20*time.Millisecond, "it asks by itself after 10 s only")
+		require.NoError(t, next.Unlock(t.Context()))
+	})
+}
