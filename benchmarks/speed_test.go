@@ -89,7 +89,11 @@ func (g *rig) steadySubjects(r *run, setup string, x float64, nodes, callers int
 			if loads[l.Name] == nil {
 				loads[l.Name] = g.steady(t, l, nodes, callers)
 			}
-			add(loads[l.Name].run(r.length, row), row)
+			before := g.processor(t)
+			all := loads[l.Name].run(r.length, row)
+			turns, _, _ := all.Turns()
+			g.noteProcessor(t, row, before, turns)
+			add(all, row)
 		}})
 	}
 	return subjects, func(t *testing.T) {
@@ -111,7 +115,10 @@ func oneRun(t *testing.T, r *run) {
 		{Name: colTimes, Over: colEach, Base: library.Ours},
 		{Name: colLockP50, Unit: "s"},
 		{Name: colLockP99, Unit: "s"},
+		{Name: colClient, Unit: "s"},
+		{Name: colServer, Unit: "s"},
 	}
+	r.note(processorNote)
 	r.result.Plots = []report.Plot{{Title: "Time of a Lock and an Unlock", Column: colEach}}
 	for _, nodes := range []int{1, 3, 5} {
 		libraries := []library.Library{library.Redlock(), library.Redsync(), library.RedsyncFailFast()}
@@ -139,7 +146,10 @@ func fencingRun(t *testing.T, r *run) {
 		{Name: "time beside no token", Over: colEach, Base: plain.Name},
 		{Name: colLockP50, Unit: "s"},
 		{Name: "p50 beside no token", Over: colLockP50, Base: plain.Name},
+		{Name: colClient, Unit: "s"},
+		{Name: colServer, Unit: "s"},
 	}
+	r.note(processorNote)
 	r.note("Both take one round trip for Lock and one for Unlock, which is the same command in both.")
 	for _, nodes := range []int{1, 3, 5} {
 		subjects, end := g.steadySubjects(r, strconv.Itoa(nodes), 0, nodes, 1, []library.Library{plain, fenced}, func(all load.Report, row *report.Row) {
@@ -161,7 +171,10 @@ func severalRun(t *testing.T, r *run) {
 		{Name: colEach, Unit: "s"},
 		{Name: "time beside no token", Over: colEach, Base: plain.Name},
 		{Name: colLockP50, Unit: "s"},
+		{Name: colClient, Unit: "s"},
+		{Name: colServer, Unit: "s"},
 	}
+	r.note(processorNote)
 	r.note("By LockAll, which with one resource is Lock. A turn is one Lock and one Unlock of all of them.")
 	for _, n := range []int{1, 2, 16, 1000} {
 		libraries := []library.Library{library.RedlockAll(plain, n), library.RedlockAll(fenced, n)}
@@ -203,7 +216,10 @@ func callersRun(t *testing.T, r *run) {
 		{Name: colFaster, Over: colRate, Base: library.RedlockPipelined().Name, Inverse: true},
 		{Name: colLockP50, Unit: "s"},
 		{Name: colLockP99, Unit: "s"},
+		{Name: colClient, Unit: "s"},
+		{Name: colServer, Unit: "s"},
 	}
+	r.note(processorNote)
 	r.result.Plots = []report.Plot{{Title: "Turns per second, of all callers together", Column: colRate}}
 	r.note("What redlock is as fast as is redlock with WithAutoPipeline; 2.00× means twice the turns.")
 	for _, nodes := range []int{1, 3, 5} {
