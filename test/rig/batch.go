@@ -83,7 +83,7 @@ func (h *BatchHook) run(cmds []redis.Cmder, next func() error) error {
 	h.Mu.Lock()
 	batch := h.batch
 	h.Mu.Unlock()
-	if batch == nil || !strings.HasPrefix(cmds[0].Name(), "eval") && cmds[0].Name() != "set" && cmds[0].Name() != "delex" { // go-redis has commands of its own
+	if batch == nil || !strings.HasPrefix(cmds[0].Name(), "eval") && cmds[0].Name() != "set" && !strings.HasPrefix(cmds[0].Name(), "del") { // go-redis has commands of its own
 		return next()
 	}
 	return batch(cmds, next)
