@@ -102,6 +102,12 @@ var mutants = []mutant{
 	{"one that leaves the line and keeps what is reserved for it", []edit{
 		{"internal/script/release_gate.lua", "    redis.pcall(\"DEL\", KEYS[3])\n    if not value", "    if not value"},
 	}},
+	{"a native release that compares nothing", []edit{
+		{"internal/node/native.go", "return append(room, delex, key, \"ifeq\", value)", "return append(room, delex, key)"},
+	}},
+	{"a native acquire that takes a refusal for a grant", []edit{
+		{"internal/client/process.go", "case set:", "case set || c.BoolCmd.Val() == set:"},
+	}},
 	{"places in line by the clock of the gate alone", []edit{
 		{"internal/script/acquire_gate.lua", "math.max(now[1] * 1000000 + now[2], (tonumber(last[2]) or 0) + 1))", "now[1] * 1000000 + now[2])"},
 	}},
