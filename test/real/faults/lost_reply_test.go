@@ -111,11 +111,11 @@ func TestStaleCommandNeverShortensAKey(t *testing.T) {
 		long  = 2 * rig.LongTTL
 	)
 	for _, tt := range []struct {
-		name  string
-		reply string
-		stale func(t *testing.T, l *redlock.Locker, hold func()) *redlock.Lock
+		name    string
+		replies []string // the last one at the gate
+		stale   func(t *testing.T, l *redlock.Locker, hold func()) *redlock.Lock
 	}{
-		{"extend to a short ttl", ":1\r\n", func(t *testing.T, l *redlock.Locker, hold func()) *redlock.Lock {
+		{"extend to a short ttl", []string{":1\r\n"}, func(t *testing.T, l *redlock.Locker, hold func()) *redlock.Lock {
 			t.Helper()
 			lock, err := l.Lock(t.Context(), "k", short)
 			require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestStaleCommandNeverShortensAKey(t *testing.T) {
 			require.NoError(t, lock.Extend(t.Context(), short))
 			return lock
 		}},
-		{"acquire", "_\r\n", func(t *testing.T, l *redlock.Locker, hold func()) *redlock.Lock {
+		{"acquire", []string{"_\r\n", "*2\r\n:1\r\n$4\r\nours\r\n"}, func(t *testing.T, l *redlock.Locker, hold func()) *redlock.Lock {
 			t.Helper()
 			hold()
 			lock, err := l.Lock(t.Context(), "k", short)
@@ -145,7 +145,7 @@ func TestStaleCommandNeverShortensAKey(t *testing.T) {
 			asked := time.Now()
 			before := on.PTTL(t, 0, "k")
 			require.Greater(t, before, long-rig.LongTTL/2)
-			require.Equal(t, tt.reply, release())
+			require.Contains(t, tt.replies, release())
 			after := on.PTTL(t, 0, "k")
 			require.GreaterOrEqual(t, after, before-time.Since(asked)-10*time.Millisecond)
 			require.NoError(t, lock.Unlock(t.Context()))
@@ -168,7 +168,7 @@ func TestStaleAcquireAfterTheReleaseCostsOneNodeForOneTTL(t *testing.T) {
 	rig.Drain(t, l)
 	on.RequireEmpty(t, rig.Patience)
 
-	require.Equal(t, "+OK\r\n", release(), "it takes the key: nothing tells it that it is late")
+	require.Contains(t, []string{"+OK\r\n", ":1\r\n"}, release(), "it takes the key: nothing tells it that it is late")
 	left := time.Now()
 	require.Equal(t, lock.Value(), on.Get(t, 0, "k"))
 	require.LessOrEqual(t, on.PTTL(t, 0, "k"), ttl)
