@@ -43,8 +43,8 @@ func newBench(t *testing.T, instrument func(*service) error) *bench {
 	}
 	t.Cleanup(b.release)
 	for i, m := range n.embedded {
-		m.Server().SetPreHook(func(_ *server.Peer, command string, _ ...string) bool {
-			if strings.HasPrefix(command, "EVAL") {
+		m.Server().SetPreHook(func(_ *server.Peer, command string, args ...string) bool {
+			if strings.HasPrefix(command, "EVAL") || slices.Contains(args, "nx") {
 				b.sent <- n.addrs[i]
 				if i == len(n.embedded)-1 {
 					<-gate

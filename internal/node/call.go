@@ -53,6 +53,7 @@ type Call struct {
 	queue  *batch.Queue // what commands go through; nil if each goes by itself
 	apart  bool         // they share no batch
 	native string       // the command of the server that goes first, until it has; empty for none
+	again  time.Time    // when the script was asked behind that; zero if it was not
 	copied bool         // it may have done something though it has failed
 	// told says that its failure has been told of, or that there is none to tell of.
 	told   atomic.Bool

@@ -16,7 +16,11 @@ func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered boo
 	n, c := v.Node, v.Command
 	a := v.exchange(first)
 	if answered = n.note(c, a.Err); answered {
-		n.timed(time.Since(begun))
+		trip := begun
+		if v.again.After(begun) {
+			trip = v.again
+		}
+		n.timed(time.Since(trip))
 	} else {
 		n.Lag()
 	}
@@ -24,7 +28,7 @@ func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered boo
 		err = in.read(c, a.Reply)
 		n.native.told(in.native)
 	}
-	in.Effect = v.effect(c, in.Kind, err, begun)
+	in.Effect, in.Twice = v.effect(c, in.Kind, err, begun), !v.again.IsZero()
 	if err == nil && in.had && v.first() {
 		err = errSame
 	}
@@ -69,7 +73,7 @@ func (v *Call) exchange(first *client.Answer) client.Answer {
 		if !wants {
 			return a
 		}
-		v.native, first = "", nil
+		v.native, first, v.again = "", nil, time.Now()
 		if v.Command.Op == OpRelease && a.Err == nil {
 			return v.callNext(a)
 		}

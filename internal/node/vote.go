@@ -13,6 +13,7 @@ type Vote struct {
 	Kind    Kind
 	Effect  Effect   // of all that was sent of it
 	Slow    bool     // it came after the node timeout
+	Twice   bool     // the node was asked twice, as a native command came first
 	Next    bool     // of a release at a gate: somebody waits, and is to have the resource next
 	had     bool     // of a grant: the value was there before
 	native  string   // of a release: which command of the server does the same, if that is told

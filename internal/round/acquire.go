@@ -22,6 +22,7 @@ type attempt struct {
 	plan   Plan
 	tally  quorum.Acquire
 	answer Answer // of the gate
+	twice  bool   // a node was asked twice
 
 	refusals []refusal // by the nodes that refused, in the order of their votes
 	refused  []refusal // that were taken back, as the nodes are asked again
@@ -258,6 +259,7 @@ func (b *acquiring) File(ctx context.Context, i int, v node.Vote) {
 func (a *attempt) count(i int, v node.Vote) {
 	s := a.voteOf(i)
 	s.counter = v.Counter
+	a.twice = a.twice || v.Twice
 	if s.raising {
 		s.raising = false
 		a.countRaise(i, v)
@@ -300,6 +302,7 @@ func (a *attempt) countAll(ctx context.Context) func(i int, v node.Vote) {
 func (a *attempt) result(o quorum.Outcome) Result {
 	res := a.round.result(o, a.tally.Granted, a.tally.Refused)
 	res.Gate, res.Holder, res.GateOnly = a.answer, a.holder(), a.plan.InTurn
+	res.Twice = a.twice
 	for node := range a.nodes.Size() {
 		res.GateOnly = res.GateOnly && (node == a.plan.Gate || !a.voteOf(node).asked)
 	}

@@ -43,6 +43,8 @@ type Result struct {
 	// was asked.
 	Gate     Answer
 	GateOnly bool
+	// Twice says that a node was asked twice in a row: it took two round trips.
+	Twice bool
 	// TimedOut says that the wait ended before the votes had decided.
 	TimedOut bool
 	// Failures are the nodes that failed or did not answer in time, in node

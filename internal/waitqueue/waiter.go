@@ -159,6 +159,9 @@ const maxSplits = 6
 func (w *Waiter) Next(took time.Duration, res *round.Result, s *Facts) bool {
 	w.draw(s.Now, s.Random)
 	left := w.Left(s.Now)
+	if res.Twice {
+		took /= 2
+	}
 	if !res.TimedOut && (w.trip == 0 || took < w.trip) {
 		w.trip = took
 	}

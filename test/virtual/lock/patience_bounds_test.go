@@ -33,6 +33,7 @@ func TestEveryWaitLastsAsLongAsItsBoundSays(t *testing.T) {
 									for _, n := range nodes {
 										n.Slow(10 * time.Millisecond)
 									}
+									rig.LockOnce(t, l, "met") // who has met them next door asks SET first, and twice if refused
 									time.AfterFunc(time.Duration(at)*time.Millisecond, func() {
 										switch which {
 										case "all frozen":
