@@ -15,17 +15,24 @@ import (
 	"github.com/b0401464/redlock/test/rig"
 )
 
+// besideAStaleKey returns a Locker whose gate for "a" has a key of nobody, and the other nodes.
+func besideAStaleKey(t *testing.T, opts ...redlock.Option) (l *redlock.Locker, others []*rig.Node) {
+	t.Helper()
+	nodes := rig.New(t, 3)
+	gate, others := rig.FindGate(t, nodes)
+	l = rig.NewLocker(t, nodes, opts...)
+	rig.WarmUp(t, l)
+	staleKeyAtTheGate(t, gate)
+	return l, others
+}
+
 // Nobody else wants the resource; one node of three has a key that a lost release
 // has left. Contract 10: after Unlock has returned nil, it can be locked at once.
 func TestAFreeResourceIsNotContendedAfterAnUnlockWhereTheGateKeepsAStaleKey(t *testing.T) {
 	for name, opts := range rig.LineAndNone {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				nodes := rig.New(t, 3)
-				gate, others := rig.FindGate(t, nodes)
-				l := rig.NewLocker(t, nodes, opts...)
-				rig.WarmUp(t, l)
-				staleKeyAtTheGate(t, gate)
+				l, others := besideAStaleKey(t, opts...)
 				for _, n := range others {
 					n.Slow(time.Millisecond) // the gate answers first
 				}
@@ -52,11 +59,7 @@ func TestAStaleKeyAtTheGateCostsThoseWhoWaitTwoSecondsTogether(t *testing.T) {
 	for name, opts := range rig.LineAndNone {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				nodes := rig.New(t, 3)
-				gate, _ := rig.FindGate(t, nodes)
-				l := rig.NewLocker(t, nodes, opts...)
-				rig.WarmUp(t, l)
-				staleKeyAtTheGate(t, gate)
+				l, _ := besideAStaleKey(t, opts...)
 				start := time.Now()
 				for range 20 {
 					k, err := l.Lock(t.Context(), "a", rig.TTL)
