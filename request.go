@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -230,4 +231,35 @@ func singleAddrs(endpoints [][]client.Endpoint) []string {
 		}
 	}
 	return addrs
+}
+
+// invalid returns an error that matches ErrInvalidArgument and says what and why.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidArgument, fault.OneLine(fmt.Sprintf(format, args...)))
+}
+
+// An optionsError is what was wrong with the options of one call, or with the
+// instruments of a provider.
+type optionsError []error
+
+func (e optionsError) Error() string {
+	texts := make([]string, len(e))
+	for i, err := range e {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e optionsError) Unwrap() []error { return e }
+
+// join returns the errors that are not nil as one of a single line.
+func join(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return optionsError(errs)
 }
