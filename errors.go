@@ -103,12 +103,14 @@ type LockError struct {
 	Quorum     int           // nodes that had to
 	RetryAfter time.Duration // when a majority may be free again; 0 if unknown, Forever if keys have no expiry
 	Nodes      []*NodeError  // nodes that had failed when the last finished round was decided, in node order
+	HeldBy     Holder        // who has it instead, if that was told; of ErrContended
 
-	nodes  int          // how many there are
-	kinds  []fault.Kind // it stands for their sentinels
-	detail string       // what the kind alone does not say
-	of     string       // the value of the lock, if it tells why that has ended
-	cause  error        // the error of the caller's context, if that ended the call; see lease.Locks.CauseOf
+	nodes  int           // how many there are
+	kinds  []fault.Kind  // it stands for their sentinels
+	detail string        // what the kind alone does not say
+	of     string        // the value of the lock, if it tells why that has ended
+	age    time.Duration // of HeldBy, when the error was made
+	cause  error         // the error of the caller's context, if that ended the call; see lease.Locks.CauseOf
 }
 
 // Error returns one line that names the operation, the resource, what is known
@@ -127,17 +129,17 @@ func (e *LockError) Error() string {
 		b.WriteString(" " + fault.Quote(resource))
 	}
 	b.WriteString(": " + e.reason())
-	if e.Attempts > 0 {
-		fmt.Fprintf(&b, ": %d of %d nodes agreed, %d needed", e.Agreed, e.nodes, e.Quorum)
-		if e.Attempts > 1 {
-			fmt.Fprintf(&b, " after %d attempts", e.Attempts)
-		}
-	}
 	switch {
 	case e.RetryAfter > 0:
 		fmt.Fprintf(&b, ", free in %v at the latest unless extended", e.RetryAfter.Round(time.Millisecond))
 	case e.RetryAfter == Forever:
 		b.WriteString(", never free by itself as its key has no expiry")
+	}
+	if e.Attempts > 0 {
+		fmt.Fprintf(&b, ": %d of %d nodes agreed, %d needed", e.Agreed, e.nodes, e.Quorum)
+		if e.Attempts > 1 {
+			fmt.Fprintf(&b, " after %d attempts", e.Attempts)
+		}
 	}
 	for _, n := range e.Nodes {
 		b.WriteString("; " + n.text())
@@ -152,6 +154,13 @@ func (e *LockError) reason() string {
 	text := "failed"
 	if len(e.kinds) > 0 {
 		text = strings.TrimPrefix(kinds[e.kinds[0]].sentinel.Error(), "redlock: ")
+	}
+	switch by := e.HeldBy.text(e.age); {
+	case by == "":
+	case e.HeldBy.Owner != "" && e.Is(ErrContended):
+		text = "held by " + by
+	default:
+		text += ", " + by
 	}
 	if e.detail != "" {
 		text += ": " + e.detail
@@ -211,10 +220,11 @@ func (e *LockError) ErrorType() string {
 
 // lockError returns the error of f. It runs no code of the program's.
 func (l *Locker) lockError(f *fault.Fault) *LockError {
+	by := holderOf(f.By)
 	return &LockError{
 		Op: Op(f.Op), Resources: f.Resources, Attempts: f.Attempts, Agreed: f.Agreed, Quorum: f.Quorum,
-		RetryAfter: f.RetryAfter, Nodes: l.nodeErrors(f.Failures),
-		nodes: f.Nodes, kinds: f.Kinds, detail: f.Detail, of: f.Of, cause: f.Cause,
+		RetryAfter: f.RetryAfter, Nodes: l.nodeErrors(f.Failures), HeldBy: by,
+		nodes: f.Nodes, kinds: f.Kinds, detail: f.Detail, of: f.Of, age: by.age(l.locks.Clock.Wall()), cause: f.Cause,
 	}
 }
 

@@ -58,8 +58,9 @@ func (k *Lock) Resources() []string {
 	return slices.Clone(k.hold.Resources)
 }
 
-// Value returns the random value that stands for this lock on the nodes. Who
-// knows it can release the lock: keep it out of logs.
+// Value returns the value that stands for this lock on the nodes: random, and behind that
+// what [WithOwner] says. Who knows it can release the lock: keep it out of logs, where
+// [Lock.Mark] names the lock.
 func (k *Lock) Value() string {
 	if k.zero() {
 		return ""

@@ -38,6 +38,7 @@ import (
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/round"
 	"github.com/b0401464/redlock/internal/seam"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // A Client runs commands on one independent Redis deployment: a standalone
@@ -133,7 +134,7 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 	})
 	l.calls.Locks, l.calls.Telemetry = l.locks, l.telemetry
 	if !l.config.noLine {
-		nodes.EnableLines(lease.NewValue()[:16], nodeNames(endpoints))
+		nodes.EnableLines(value.NewID(l.config.call.Owner), nodeNames(endpoints))
 		l.calls.Listeners = nodes.NewListeners(l.called)
 	}
 	if l.config.pipeline {
@@ -146,7 +147,7 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 // resource any more, the next one is to have it.
 func (l *Locker) called(node int, resource string) {
 	if nodes := l.locks.Nodes; !l.calls.Queues.Call(resource) && nodes.Gate(resource) == node {
-		nodes.LeaveLine(context.Background(), resource, lease.NewValue(), node, time.Second)
+		nodes.LeaveLine(context.Background(), resource, value.New(), node, time.Second)
 	}
 }
 

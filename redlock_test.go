@@ -127,7 +127,7 @@ func TestResourcesDoNotDisturbEachOther(t *testing.T) {
 func TestLockGivesUpAfterTheLastRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
-		rig.Lock(t, rig.NewLocker(t, nodes))
+		k := rig.Lock(t, rig.NewLocker(t, nodes))
 		start := time.Now()
 		_, err := rig.NewLocker(t, nodes, redlock.WithoutWaitingLine()).Lock(t.Context(), "a", rig.TTL, redlock.WithRetry(3, 100*time.Millisecond), redlock.WithJitter(0))
 		assert.Equal(t, 300*time.Millisecond, time.Since(start))
@@ -143,7 +143,7 @@ func TestLockGivesUpAfterTheLastRetry(t *testing.T) {
 		assert.Equal(t, rig.TTL-300*time.Millisecond, e.RetryAfter)
 		assert.Empty(t, e.Nodes)
 		assert.Equal(t, "contended", e.ErrorType())
-		assert.EqualError(t, err, `redlock: lock "a": held by another: 0 of 3 nodes agreed, 2 needed after 4 attempts, free in 9.7s at the latest unless extended`)
+		assert.EqualError(t, err, `redlock: lock "a": held by another, mark `+k.Mark()+`, free in 9.7s at the latest unless extended: 0 of 3 nodes agreed, 2 needed after 4 attempts`)
 	})
 }
 

@@ -47,6 +47,9 @@ const (
 	keyQuorum        = attribute.Key("redlock.quorum")
 	keyValidity      = attribute.Key("redlock.validity")
 	keyToken         = attribute.Key("redlock.token")
+	keyHolderMark    = attribute.Key("redlock.holder.mark") // of who has refused
+	keyHolderOwner   = attribute.Key("redlock.holder.owner")
+	keyHolderSince   = attribute.Key("redlock.holder.since")
 	keyAttemptCount  = attribute.Key("redlock.attempt.count")
 	keyAttemptNumber = attribute.Key("redlock.attempt.number")
 	keyNodeCount     = attribute.Key("redlock.node.count")
@@ -262,6 +265,9 @@ func (t *telemetry) endLock(ctx context.Context, span trace.Span, r *request, er
 		if token := r.Hold.Token(); err == nil && token != 0 {
 			span.SetAttributes(keyToken.Int64(token))
 		}
+		if e, ok := errors.AsType[*LockError](err); ok && e.HeldBy.Mark != "" {
+			span.SetAttributes(e.HeldBy.attributes()...)
+		}
 	}
 	finish(span, result, err, expected)
 	t.record(ctx, t.lockDuration, r.Began(), r.Hold.Attrs, result, err, expected)
@@ -279,6 +285,9 @@ func (t *telemetry) EndAttempt(ctx context.Context, span trace.Span, extra []att
 		)
 		if a.Validity > 0 {
 			span.SetAttributes(keyValidity.Float64(a.Validity.Seconds()))
+		}
+		if a.By.Mark != "" {
+			span.SetAttributes(holderOf(a.By).attributes()...)
 		}
 	}
 	span.End()

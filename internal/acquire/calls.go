@@ -13,6 +13,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/notify"
+	"github.com/b0401464/redlock/internal/value"
 	"github.com/b0401464/redlock/internal/waitqueue"
 )
 
@@ -38,6 +39,7 @@ type Telemetry interface {
 type Summary struct {
 	Number, Agreed, Refused, Failed int
 	Outcome                         string
+	By                              value.Name    // who has refused it
 	Validity                        time.Duration // left, if it was acquired
 }
 
@@ -46,6 +48,7 @@ type Config struct {
 	lease.Config
 
 	MaxWait time.Duration // 0: as long as the retries take
+	Owner   string        // whose the lock is; empty to tell nobody
 }
 
 // schedule returns how long a call that begins now may wait, and when it asks if it polls.

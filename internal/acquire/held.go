@@ -17,15 +17,18 @@ func (r *Request) Single() bool { return r.Once || r.config.Retries == 0 }
 // hand, two callers here would have the lock.
 func (r *Request) refusedHere() *fault.Fault {
 	var room [1]waitqueue.Holder
+	var by waitqueue.Holder
 	left := time.Duration(0)
 	for _, h := range r.calls.Queues.Holders(room[:0], r.Hold.Resources) {
-		left = max(left, h.Keeps())
+		if keeps := h.Keeps(); keeps > left {
+			left, by = keeps, h
+		}
 	}
-	if left == 0 {
+	if by == nil {
 		return nil
 	}
 	f := r.fail(nil, fault.Contended)
-	f.RetryAfter, f.Detail = left, "a caller of the same Locker"
+	f.RetryAfter, f.Detail, f.By = left, "a caller of the same Locker", by.Name()
 	return f
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/value"
 	"github.com/b0401464/redlock/internal/waitqueue"
 )
 
@@ -156,7 +157,7 @@ func (r *Request) attempt(ctx context.Context) (granted, again bool) {
 	left, validity := r.cutAfter(), quorum.Validity(r.TTL, 0, r.drift)
 	most := min(timeout, validity)
 	start := l.Clock.Now()
-	grant, res := l.Nodes.Acquire(ctx, r.Hold.Resources, lease.NewValue(), r.TTL, plan, r.fencing(), round.Limits{
+	grant, res := l.Nodes.Acquire(ctx, r.Hold.Resources, r.value(), r.TTL, plan, r.fencing(), round.Limits{
 		Timeout: timeout,
 		Wait:    min(validity, left),
 		Stop:    l.Count.Closing(),
@@ -164,7 +165,7 @@ func (r *Request) attempt(ctx context.Context) (granted, again bool) {
 	elapsed := l.Clock.Now().Since(start)
 	validity = quorum.Validity(r.TTL, elapsed, r.drift)
 	summary.Agreed, summary.Refused, summary.Failed = res.Agreed, res.Refused, len(res.Failures)
-	summary.Outcome = outcomes[res.Outcome]
+	summary.Outcome, summary.By = outcomes[res.Outcome], res.By
 	if res.Outcome == quorum.Acquired && res.Gate.Reserved {
 		res.Outcome = quorum.Held // it is somebody else's turn, and given back
 		res.Agreed = min(res.Agreed, l.Nodes.Quorum()-1)
@@ -224,11 +225,23 @@ func (r *Request) exhausted() bool {
 // fail returns the fault of the call.
 func (r *Request) fail(cause error, kinds ...fault.Kind) *fault.Fault {
 	nodes := r.calls.Nodes
-	return &fault.Fault{
+	f := &fault.Fault{
 		Op: fault.Lock, Resources: slices.Clone(r.Hold.Resources), Kinds: kinds, Cause: cause,
 		Attempts: r.Attempts(), Agreed: r.last.Agreed, Nodes: nodes.Size(), Quorum: nodes.Quorum(),
 		Failures: r.last.Failures, RetryAfter: r.last.RetryAfter,
 	}
+	if slices.Contains(kinds, fault.Contended) {
+		f.By = r.last.By
+	}
+	return f
+}
+
+// value returns a new value, which tells the owner, and that it is taken now.
+func (r *Request) value() string {
+	if r.config.Owner == "" {
+		return value.New()
+	}
+	return value.Owned(r.config.Owner, r.calls.Clock.Wall())
 }
 
 // timeout returns the node timeout.

@@ -10,6 +10,7 @@ import (
 	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/notify"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/value"
 	"github.com/b0401464/redlock/internal/waitqueue"
 )
 
@@ -118,7 +119,7 @@ func (r *Request) hears(ctx context.Context, gate int, timeout time.Duration) bo
 func (r *Request) leaveLines(ctx context.Context) {
 	l, w := r.calls, &r.wait
 	if gate, owed := r.leaveLine(); owed {
-		l.Nodes.LeaveLine(ctx, r.resource, lease.NewValue(), gate, r.timeout())
+		l.Nodes.LeaveLine(ctx, r.resource, value.New(), gate, r.timeout())
 	}
 	if w.listens {
 		l.Listeners.Unlisten(w.gate)

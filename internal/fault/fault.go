@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/b0401464/redlock/internal/node"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // An Op is what failed.
@@ -50,4 +51,5 @@ type Fault struct {
 	Quorum     int // how many had to agree
 	Failures   []node.Failure
 	RetryAfter time.Duration // as that of a round.Result
+	By         value.Name    // of the value of somebody else who has it, if that has been told
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/b0401464/redlock/internal/fault"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/value"
 	"github.com/b0401464/redlock/internal/waitqueue"
 )
 
@@ -201,7 +202,7 @@ func (h *Hold) expire(ctx context.Context) {
 			h.mu.Unlock()
 			g.Release(ctx, h.timeout(), round.Pop)
 		} else if gate, stands := g.Depart(); stands {
-			h.locks.Nodes.LeaveLine(ctx, h.Resources[0], NewValue(), gate, h.timeout())
+			h.locks.Nodes.LeaveLine(ctx, h.Resources[0], value.New(), gate, h.timeout())
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/clock"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // restAfter is how long a lock is held before it is taken for one that is left to run out,
@@ -64,6 +65,9 @@ func (h *Hold) Value() string {
 	defer h.mu.Unlock()
 	return h.valueOf()
 }
+
+// Name returns the name of the value.
+func (h *Hold) Name() value.Name { return value.NameOf(h.Value()) }
 
 // valueOf is Value with mu held.
 func (h *Hold) valueOf() string {

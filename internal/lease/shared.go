@@ -7,8 +7,6 @@ package lease
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -91,15 +89,6 @@ func (c *Config) Timeout(ttl time.Duration) time.Duration {
 		return c.NodeTimeout
 	}
 	return quorum.NodeTimeout(ttl)
-}
-
-// NewValue returns a random value for a lock.
-func NewValue() string {
-	var random [16]byte
-	var text [2 * len(random)]byte
-	_, _ = rand.Read(random[:]) // never fails
-	hex.Encode(text[:], random[:])
-	return string(text[:])
 }
 
 // EndOf returns the end of the lock that has ended ctx, or nil. Nobody has cancelled such a

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/b0401464/redlock/internal/alarm"
-	"github.com/b0401464/redlock/internal/script"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // Bounds of the pause before what is owed is tried again. Whenever it is over and the node
@@ -62,16 +62,13 @@ func (v *Call) owe(until, due time.Time) {
 	if !time.Now().Before(until) {
 		return
 	}
-	r := release{call: v, command: v.Command, mark: markOf(v.Command.value()), due: due, until: until, left: lastTries}
+	r := release{call: v, command: v.Command, mark: value.Mark(v.Command.value()), due: due, until: until, left: lastTries}
 	if r.command.Plain != nil {
 		r.command = r.command.Plain
 	}
 	v.queue = nil // it goes by itself
 	v.Node.pending.add(r)
 }
-
-// markOf returns what names the value in refusals.
-func markOf(value string) string { return script.Hash(value)[:8] }
 
 func (p *pending) add(r release) {
 	p.mu.Lock()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // A Vote is what one node made of a command.
@@ -25,8 +27,9 @@ type Vote struct {
 
 // Details are apart from the vote, as most have none.
 type Details struct {
+	value.Name // of the holder's value, of a refusal
+
 	// Of a refusal.
-	Mark string        // names the holder's value
 	Left time.Duration // how long the holder's key lasts; negative if it has no expiry
 	Rank int           // at a gate: how many are before; negative if not in the line
 	Came string        // at a gate: when the Locker came first
@@ -120,7 +123,7 @@ func (v *Vote) read(c *Command, reply any) error {
 	case op == OpRelease && n == -1:
 		v.Kind = NotOurs
 	default:
-		return unexpected(reply)
+		return Unexpected(reply)
 	}
 	return nil
 }
@@ -134,29 +137,30 @@ func (v *Vote) readRefusal(reply any) error {
 		rank, ok := fields[2].(int64)
 		came, isString := fields[3].(string)
 		if !ok || !isString {
-			return unexpected(reply)
+			return Unexpected(reply)
 		}
 		d.Rank, d.Came = int(min(max(rank, -1), math.MaxInt32)), came
 	default:
-		return unexpected(reply)
+		return Unexpected(reply)
 	}
 	left, ok := fields[0].(int64)
-	mark, isString := fields[1].(string)
+	name, isString := fields[1].(string)
 	if !ok || !isString {
-		return unexpected(reply)
+		return Unexpected(reply)
 	}
-	d.Mark, d.Left = mark, milliseconds(left)
+	d.Name, d.Left = value.ReadName(name), Milliseconds(left)
 	v.Kind, v.More = Refused, d
 	return nil
 }
 
-// milliseconds returns n ms, at most what a Duration can be; -1 ms for any
+// Milliseconds returns n ms, at most what a Duration can be; -1 ms for any
 // negative n.
-func milliseconds(n int64) time.Duration {
+func Milliseconds(n int64) time.Duration {
 	return time.Duration(max(min(n, math.MaxInt64/int64(time.Millisecond)), -1)) * time.Millisecond
 }
 
-func unexpected(reply any) error {
+// Unexpected returns the error of a reply that no command of the library has.
+func Unexpected(reply any) error {
 	if reply == nil {
 		return errors.New("no reply was set: is the client a pipeline, or a stub?")
 	}

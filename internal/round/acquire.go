@@ -11,6 +11,7 @@ import (
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // An attempt collects what the nodes say to an acquire.
@@ -30,8 +31,9 @@ type attempt struct {
 
 // A refusal is what a node has said of the holder.
 type refusal struct {
+	value.Name
+
 	node int
-	mark string
 	left time.Duration // how long its key lasts
 }
 
@@ -220,7 +222,7 @@ func (a *attempt) recall() (some bool) {
 	for _, r := range a.refused {
 		if s := a.voteOf(r.node); !s.voted {
 			s.voted, s.kind = true, node.Refused // its release is sent all the same
-			a.tally.Refuse(r.mark)
+			a.tally.Refuse(r.Mark)
 			a.refusals = append(a.refusals, r)
 			a.silent--
 			some = true
@@ -280,7 +282,7 @@ func (a *attempt) count(i int, v node.Vote) {
 		a.tally.Granted++
 	case node.Refused:
 		a.tally.Refuse(v.More.Mark)
-		a.refusals = append(a.refusals, refusal{i, v.More.Mark, v.More.Left})
+		a.refusals = append(a.refusals, refusal{v.More.Name, i, v.More.Left})
 	default:
 		a.tally.Failed++
 	}
@@ -303,6 +305,9 @@ func (a *attempt) result(o quorum.Outcome) Result {
 	res := a.round.result(o, a.tally.Granted, a.tally.Refused)
 	res.Gate, res.Holder, res.GateOnly = a.answer, a.holder(), a.plan.InTurn
 	res.Twice = a.twice
+	if o == quorum.Held {
+		res.By = a.by()
+	}
 	for node := range a.nodes.Size() {
 		res.GateOnly = res.GateOnly && (node == a.plan.Gate || !a.voteOf(node).asked)
 	}

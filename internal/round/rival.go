@@ -6,6 +6,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // A Rival is who has a resource that this Locker wants: which nodes have refused in favour of
@@ -31,11 +32,26 @@ func (a *attempt) holder() (h Rival) {
 	}
 	h.Mark = mark
 	for _, r := range a.refusals {
-		if r.mark == mark && r.node < 64 {
+		if r.Mark == mark && r.node < 64 {
 			h.nodes |= 1 << r.node
 		}
 	}
 	return h
+}
+
+// by returns who has the resource by what most of the nodes have said that refused, if it is a
+// lock's value.
+func (a *attempt) by() (n value.Name) {
+	mark, count := a.tally.Top()
+	if 2*count <= a.tally.Refused || !value.IsMark(mark) {
+		return n
+	}
+	for i := range a.refusals {
+		if a.refusals[i].Mark == mark {
+			n = a.refusals[i].Name
+		}
+	}
+	return n
 }
 
 // awaitsGate reports whether the gate has yet to answer. If it was only looked at, it
@@ -103,7 +119,7 @@ func (a *attempt) askHolders(ctx context.Context, deadline time.Time) quorum.Out
 	o, inTime := a.collect(ctx, min(patience, left), a.count, func(int, int) quorum.Outcome {
 		open, others := picked, false
 		for _, r := range a.refusals {
-			if still(r.node) && r.mark == a.plan.Holder.Mark {
+			if still(r.node) && r.Mark == a.plan.Holder.Mark {
 				open &^= 1 << r.node
 			}
 		}

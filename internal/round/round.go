@@ -8,6 +8,7 @@ import (
 	"github.com/b0401464/redlock/internal/lane"
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // Limits say how long a round may wait.
@@ -39,6 +40,9 @@ type Result struct {
 	RetryAfter time.Duration
 	// Holder is who has the resource, if a majority has said so.
 	Holder Rival
+	// By is the name of the value that has the resource, if the outcome is Held and that has
+	// been told. A gate that alone was asked is believed.
+	By value.Name
 	// Gate is what the node that keeps the line said, and GateOnly that no other one
 	// was asked.
 	Gate     Answer

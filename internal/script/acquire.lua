@@ -1,4 +1,4 @@
--- KEYS resources; ARGV[1] value, ARGV[2] ttl in ms; returns 1 if all are ours now, {1, "ours"} if they were before, else {remaining ms of the holder or -1, mark of the holder's value}.
+-- KEYS resources; ARGV[1] value, ARGV[2] ttl in ms; returns 1 if all are ours now, {1, "ours"} if they were before, else {remaining ms of the holder or -1, name of the holder's value, which begins with its mark}.
 
 local resources = #KEYS
 -- Mostly one key is asked for, and free.

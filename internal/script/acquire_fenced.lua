@@ -1,4 +1,4 @@
--- KEYS resources, then the counter of each; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] 1 for a token of its own or 0 to put a lock back, ARGV[4] the proposal or the lock's token, ARGV[5] ms to keep the counters or 0 for ever; returns the counter, 1 if there was none and nothing is asked, if all are ours now, {that, "ours"} if they were before, else {remaining ms of the holder or -1, mark of the holder's value}.
+-- KEYS resources, then the counter of each; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] 1 for a token of its own or 0 to put a lock back, ARGV[4] the proposal or the lock's token, ARGV[5] ms to keep the counters or 0 for ever; returns the counter, 1 if there was none and nothing is asked, if all are ours now, {that, "ours"} if they were before, else {remaining ms of the holder or -1, name of the holder's value, which begins with its mark}.
 
 -- include fence.lua
 local resources = #KEYS / 2

@@ -1,4 +1,4 @@
--- KEYS resource, its line, its reservation, its counter if it is to have a token; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] the asking Locker, ARGV[4] when it came first in µs, "now", or "" not to wait, behind "look " to leave alone what is empty and reserved for nobody, before how many ms to reserve for this Locker while it is the first in line, and with a counter ARGV[5] the proposal, ARGV[6] ms to keep the counter or 0 for ever; returns 1 if the resource is ours now, or the counter, {that, "ours"} if it was before, else {remaining ms of the holder or the reservation, or -1; mark of the holder's value, "next" for a reservation, or "none" if it is left alone; rank in the line or -1; when it came first, or ""}.
+-- KEYS resource, its line, its reservation, its counter if it is to have a token; ARGV[1] value, ARGV[2] ttl in ms, ARGV[3] the asking Locker, ARGV[4] when it came first in µs, "now", or "" not to wait, behind "look " to leave alone what is empty and reserved for nobody, before how many ms to reserve for this Locker while it is the first in line, and with a counter ARGV[5] the proposal, ARGV[6] ms to keep the counter or 0 for ever; returns 1 if the resource is ours now, or the counter, {that, "ours"} if it was before, else {remaining ms of the holder or the reservation, or -1; name of the holder's value, which begins with its mark, "next" for a reservation, or "none" if it is left alone; rank in the line or -1; when it came first, or ""}.
 
 -- Mostly the resource is free, and reserved for nobody.
 if not ARGV[5] and (ARGV[4] == "" or ARGV[4] == "now") and redis.pcall("EXISTS", KEYS[3]) == 0 then
@@ -8,6 +8,7 @@ end
 
 -- include hint.lua
 -- include kept.lua
+-- include name.lua
 
 local look, came = string.match(ARGV[4], "^(look) (.*)$")
 came = came or ARGV[4]
@@ -21,7 +22,7 @@ if holder == ARGV[1] then
 end
 local remaining, mark
 if holder then
-  remaining, mark = redis.call("PTTL", KEYS[1]), string.sub(redis.sha1hex(holder), 1, 8)
+  remaining, mark = redis.call("PTTL", KEYS[1]), name(holder)
 else
   local reserved, left = hint(redis.pcall("GET", KEYS[3])), 0
   if reserved and reserved ~= ARGV[3] then left = hint(redis.pcall("PTTL", KEYS[3])) or 0 end

@@ -1,3 +1,4 @@
+-- include name.lua
 -- All keys are read before one is written: a refusal leaves every node as it
 -- was. A key that is ours already was set by an earlier copy of this command;
 -- its time is left alone, so a late copy cannot shorten it. What is kept for the next one
@@ -15,5 +16,5 @@ for i = 1, resources do
     if left < 0 or remaining < 0 then remaining = -1 else remaining = math.max(remaining, left) end
   end
 end
-if holder then return {remaining, string.sub(redis.sha1hex(holder), 1, 8)} end
+if holder then return {remaining, name(holder)} end
 local again = held == resources

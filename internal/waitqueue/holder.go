@@ -1,6 +1,10 @@
 package waitqueue
 
-import "time"
+import (
+	"time"
+
+	"github.com/b0401464/redlock/internal/value"
+)
 
 // A Holder has a lock that this process holds.
 type Holder interface {
@@ -10,6 +14,8 @@ type Holder interface {
 	// Recheck has the nodes asked whether they still have it, if that was not known for
 	// long. The channel is closed when they have answered; nil if they are not asked.
 	Recheck() <-chan struct{}
+	// Name returns the name of the lock's value.
+	Name() value.Name
 }
 
 // A hold is a lock of a queue's resource. There are several where one is as good as

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/b0401464/redlock/internal/value"
 	"github.com/b0401464/redlock/internal/waitqueue"
 )
 
@@ -15,6 +16,8 @@ type holder time.Duration
 func (h holder) Keeps() time.Duration { return time.Duration(h) }
 
 func (holder) Recheck() <-chan struct{} { return nil }
+
+func (holder) Name() value.Name { return value.Name{} }
 
 func holders(t *waitqueue.Table, resources ...string) []waitqueue.Holder {
 	return t.Holders(nil, resources)

@@ -105,7 +105,7 @@ func (s scene) newLocker(t *testing.T) *redlock.Locker {
 	for _, server := range s.nodes.servers {
 		clients = append(clients, server.Client(t))
 	}
-	l, err := redlock.New(clients, redlock.WithNodeTimeout(patience))
+	l, err := redlock.New(clients, redlock.WithNodeTimeout(patience), redlock.WithOwner(owner))
 	require.NoError(t, err)
 	return l
 }

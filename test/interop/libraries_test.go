@@ -54,6 +54,9 @@ func openRedlock(addrs []string) (goLibrary, error) {
 	return ourLocker{l}, err
 }
 
+// owner is whose the locks of every second Locker of ours are.
+const owner = "interop worker ☃"
+
 // A fencedLocker checks that its tokens grow. Those of others come between them.
 type fencedLocker struct {
 	ourLocker
@@ -61,7 +64,7 @@ type fencedLocker struct {
 }
 
 func openFenced(addrs []string) (goLibrary, error) {
-	l, err := redlock.New(connect(addrs), redlock.WithNodeTimeout(patience), redlock.WithFencing(time.Hour))
+	l, err := redlock.New(connect(addrs), redlock.WithNodeTimeout(patience), redlock.WithFencing(time.Hour), redlock.WithOwner(owner))
 	return fencedLocker{ourLocker{l}, new(int64)}, err
 }
 

@@ -47,6 +47,9 @@ func newProcess(w *world) *process {
 	if p.id%2 == 1 || w.profile.fenced { // the others lock beside them
 		opts = append(opts, redlock.WithFencing(w.profile.keep))
 	}
+	if p.id%3 > 0 {
+		opts = append(opts, redlock.WithOwner(fmt.Sprint("process ", p.id)))
+	}
 	piped := p.id%4 > 1
 	if piped {
 		opts = append(opts, redlock.WithAutoPipeline())

@@ -41,8 +41,13 @@ func TestLockAndUnlockAllocateLittle(t *testing.T) {
 			on := rig.NewReal(t, tt.nodes)
 			bare := allocations(t, on, redlock.WithTracerProvider(inertProvider{}))
 			full := allocations(t, on)
-			t.Logf("%v allocations, %v with the telemetry API", bare, full)
+			owned := allocations(t, on, redlock.WithTracerProvider(inertProvider{}), redlock.WithOwner("billing-7f9c pid 4242"))
+			t.Logf("%v allocations, %v with the telemetry API, %v with an owner", bare, full, owned)
 			assert.LessOrEqual(t, bare, float64(tt.most))
+			assert.LessOrEqual(t, owned, float64(tt.most))
+			if tt.nodes == 1 { // else it depends on which node is first
+				assert.LessOrEqual(t, owned, 1.02*bare)
+			}
 			assert.LessOrEqual(t, full, float64(tt.most+telemetry))
 		})
 	}

@@ -152,11 +152,11 @@ func TestWhoWaitsBehindItsOwnLockerIsToldAsOneThatTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
-		rig.Lock(t, l)
+		mark := rig.Lock(t, l).Mark()
 		_, tried := l.TryLock(t.Context(), "a", rig.TTL)
 		_, waited := l.Lock(t.Context(), "a", rig.TTL, redlock.WithRetry(1, time.Millisecond))
-		assert.EqualError(t, tried, `redlock: lock "a": held by another: a caller of the same Locker, free in 10s at the latest unless extended`)
-		assert.EqualError(t, waited, `redlock: lock "a": held by another: a caller of the same Locker, free in 9.999s at the latest unless extended`)
+		assert.EqualError(t, tried, `redlock: lock "a": held by another, mark `+mark+`: a caller of the same Locker, free in 10s at the latest unless extended`)
+		assert.EqualError(t, waited, `redlock: lock "a": held by another, mark `+mark+`: a caller of the same Locker, free in 9.999s at the latest unless extended`)
 	})
 }
 

@@ -79,7 +79,7 @@ func TestATryIsRefusedAtOnceWhileItsLockerHoldsOneOfTheResources(t *testing.T) {
 		assert.Zero(t, e.Agreed)
 		assert.Empty(t, e.Nodes)
 		assert.Equal(t, "contended", e.ErrorType())
-		assert.Equal(t, `redlock: lock "b" "x": held by another: a caller of the same Locker, free in 10s at the latest unless extended`, e.Error())
+		assert.Equal(t, `redlock: lock "b" "x": held by another, mark `+k.Mark()+`: a caller of the same Locker, free in 10s at the latest unless extended`, e.Error())
 
 		assert.Equal(t, attempts, m.Values(t, "redlock.lock.attempts", "redlock.outcome"))
 		assert.Equal(t, map[string]int64{"acquired": 2, "contended": 8}, m.Values(t, "redlock.lock.duration", rig.ByResult))
