@@ -84,6 +84,8 @@ const (
 	OpUnlock Op = "unlock" // Lock.Unlock
 	OpHold   Op = "hold"   // a lock that ended while it was held; the cause of its context
 
+	OpInspect Op = "inspect" // Locker.Inspect, and what it reads on a node
+
 	OpAcquire Op = "acquire" // on a node
 	OpRelease Op = "release" // on a node
 )
@@ -96,7 +98,7 @@ const (
 // not by the end of a lock ([Lock.Context]): nobody has cancelled anything then. An error of
 // Lock and its kin matches that end instead.
 type LockError struct {
-	Op         Op            // OpLock, OpExtend, OpUnlock or OpHold
+	Op         Op            // OpLock, OpExtend, OpUnlock, OpHold or OpInspect
 	Resources  []string      // what was to be locked, sorted
 	Attempts   int           // how often it was tried: of Lock the first time and its retries; 0 if nothing was sent
 	Agreed     int           // nodes that agreed in the last finished round
@@ -261,7 +263,7 @@ func (l *Locker) nodeErrors(failures []node.Failure) []*NodeError {
 type NodeError struct {
 	Node int    // which of the clients given to New, from 1
 	Addr string // host:port; several, joined by commas, for a Cluster or a Ring; empty if the client does not tell
-	Op   Op     // OpAcquire, OpExtend or OpRelease
+	Op   Op     // OpAcquire, OpExtend, OpRelease or OpInspect
 	Err  error
 }
 

@@ -18,7 +18,7 @@ type Holder struct {
 
 // WithOwner says who takes the lock, in words for an operator, as "billing-7f9c pid 4242".
 // Whoever is refused finds it in [LockError.HeldBy] and in the text of the error, and
-// spans have it. By default a lock has no owner.
+// [Locker.Inspect] tells it. By default a lock has no owner.
 //
 // It is part of the lock's value on the nodes, behind the random part, with the moment just
 // before the attempt that got the lock, by this process' wall clock in milliseconds. So it
@@ -36,9 +36,9 @@ func WithOwner(text string) LockOption {
 	})
 }
 
-// Mark returns the short name of the lock by which errors name its holder: 8 hexadecimal
-// digits of a hash of its value. It can be logged: nobody can release the lock by it. It is
-// empty for a zero Lock.
+// Mark returns the short name of the lock by which errors and [Locker.Inspect] name its
+// holder: 8 hexadecimal digits of a hash of its value. It can be logged: nobody can release
+// the lock by it. It is empty for a zero Lock.
 func (k *Lock) Mark() string {
 	if k.zero() {
 		return ""

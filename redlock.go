@@ -34,6 +34,7 @@ import (
 	"github.com/b0401464/redlock/internal/acquire"
 	"github.com/b0401464/redlock/internal/client"
 	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/inspect"
 	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/round"
@@ -47,6 +48,7 @@ import (
 // own, which a hook may change in place, as one does that puts a prefix before keys. It
 // must do so in all processes; a waiting Locker is not told of a release then, and polls.
 // A hook must not send a command a second time; the library and go-redis do where it is safe.
+// [Locker.Inspect] reads by one pipeline of a go-redis client, which hooks see as such.
 // A panic of Process is an error of the node, as it is not on the caller's goroutine.
 type Client interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
@@ -59,6 +61,7 @@ type Locker struct {
 
 	locks     *lease.Locks // nil if it was not made by New
 	calls     acquire.Calls
+	reader    *inspect.Reader
 	addrs     []string
 	shards    []shards // of what is made of several servers
 	config    config
@@ -133,6 +136,7 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 		EndIn: endIn,
 	})
 	l.calls.Locks, l.calls.Telemetry = l.locks, l.telemetry
+	l.reader = inspect.New(nodes)
 	if !l.config.noLine {
 		nodes.EnableLines(value.NewID(l.config.call.Owner), nodeNames(endpoints))
 		l.calls.Listeners = nodes.NewListeners(l.called)
@@ -199,7 +203,7 @@ func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, o
 // lock, which is lost if somebody has removed the keys by hand.
 //
 // There is no way to ask whether a resource is locked that would not be
-// outdated when the answer arrives.
+// outdated when the answer arrives; [Locker.Inspect] shows it to people all the same.
 func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
 	r, err := l.newRequest(ctx, resource, ttl, opts)
 	if err != nil {

@@ -63,6 +63,53 @@ func Together(ctx context.Context, c Pipeliner, cmd, and Cmd) (a Answer) {
 	return a
 }
 
+// Each runs commands that only read, once each: in one packet where the client is one of
+// go-redis' own, as the Process of another type would be passed over, else one after the
+// other until one is not answered. There is an answer to each.
+func Each(ctx context.Context, c Client, cmds []Cmd) []Answer {
+	if p, ok := c.(Pipeliner); ok && Own(c) {
+		return inOnePacket(ctx, p, cmds)
+	}
+	all := make([]Answer, len(cmds))
+	var broken error
+	for i, cmd := range cmds {
+		if broken != nil {
+			all[i].Err = broken
+			continue
+		}
+		if all[i] = Process(ctx, c, cmd, SendOnce(cmd)); all[i].Err != nil && !IsReply(all[i].Err) {
+			broken = all[i].Err
+		}
+	}
+	return all
+}
+
+func inOnePacket(ctx context.Context, p Pipeliner, cmds []Cmd) (all []Answer) {
+	all = make([]Answer, len(cmds))
+	defer func() {
+		if p := recover(); p != nil {
+			for i := range all {
+				all[i] = Answer{Err: Panicked(p)}
+			}
+		}
+	}()
+	list := make([]redis.Cmder, len(cmds))
+	for i, cmd := range cmds {
+		list[i] = SendOnce(cmd)
+	}
+	err := Pipelined(ctx, p, list)
+	for i, cmd := range cmds {
+		a := &all[i]
+		if a.Reply, a.Err = cmd.Result(); a.Err == nil && a.Reply == nil {
+			a.Err = err
+		}
+		if a.Err != nil {
+			_ = a.Err.Error() // that of a client's own type may panic, too
+		}
+	}
+	return all
+}
+
 // Pipelined sends commands together.
 func Pipelined(ctx context.Context, c Pipeliner, cmds []redis.Cmder) error {
 	pipeline := c.Pipeline()

@@ -20,6 +20,8 @@ const (
 	Extend Op = "extend"
 	Unlock Op = "unlock"
 	Hold   Op = "hold" // nothing that was called: a lock ended while it was held
+
+	Inspect Op = "inspect"
 )
 
 // A Kind is a kind of failure. The program branches on it.

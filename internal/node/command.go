@@ -18,10 +18,11 @@ const (
 	OpAcquire Op = iota + 1
 	OpExtend
 	OpRelease
+	OpInspect // reads only; no Command does
 )
 
 func (o Op) String() string {
-	return [...]string{OpAcquire: "acquire", OpExtend: "extend", OpRelease: "release"}[o]
+	return [...]string{OpAcquire: "acquire", OpExtend: "extend", OpRelease: "release", OpInspect: "inspect"}[o]
 }
 
 // A Command is one command for a number of nodes. Its arguments are built once; each node

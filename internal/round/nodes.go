@@ -93,6 +93,9 @@ func (f *Nodes) EnableBatches() {
 // Size returns the number of nodes.
 func (f *Nodes) Size() int { return len(f.each) }
 
+// Node returns one of the nodes.
+func (f *Nodes) Node(i int) *node.Node { return f.each[i] }
+
 // Quorum returns how many nodes make a majority.
 func (f *Nodes) Quorum() int { return quorum.Size(len(f.each)) }
 
