@@ -25,6 +25,9 @@ var (
 	// one attempt asks nobody while its own Locker holds the resource, or one of them.
 	ErrContended = errors.New("redlock: held by another")
 
+	// ErrOtherHolder reports, by [Locker.Break], that another one has the lock by now.
+	ErrOtherHolder = errors.New("redlock: another one holds it by now")
+
 	// ErrNoQuorum reports that too few nodes answered in time. From Extend it
 	// means that the outcome is unknown and the lock valid until
 	// [Lock.Until]; from Unlock, that the lock ends by itself after its TTL.
@@ -64,13 +67,14 @@ var kinds = [...]struct {
 	sentinel error
 	name     string // for telemetry
 }{
-	fault.LockLost:   {ErrLockLost, "lock_lost"},
-	fault.HoldLimit:  {ErrHoldLimit, "hold_limit"},
-	fault.Unlocked:   {ErrUnlocked, "unlocked"},
-	fault.Shutdown:   {ErrShutdown, "shutdown"},
-	fault.Contended:  {ErrContended, "contended"},
-	fault.TokenLimit: {ErrTokenLimit, "token_limit"},
-	fault.NoQuorum:   {ErrNoQuorum, "no_quorum"},
+	fault.LockLost:    {ErrLockLost, "lock_lost"},
+	fault.HoldLimit:   {ErrHoldLimit, "hold_limit"},
+	fault.Unlocked:    {ErrUnlocked, "unlocked"},
+	fault.Shutdown:    {ErrShutdown, "shutdown"},
+	fault.Contended:   {ErrContended, "contended"},
+	fault.OtherHolder: {ErrOtherHolder, "other_holder"},
+	fault.TokenLimit:  {ErrTokenLimit, "token_limit"},
+	fault.NoQuorum:    {ErrNoQuorum, "no_quorum"},
 }
 
 // An Op is what an error is about: an operation on a lock or, of a [NodeError], the
@@ -83,8 +87,9 @@ const (
 	OpExtend Op = "extend" // Lock.Extend, and its command on a node
 	OpUnlock Op = "unlock" // Lock.Unlock
 	OpHold   Op = "hold"   // a lock that ended while it was held; the cause of its context
+	OpBreak  Op = "break"  // Locker.Break
 
-	OpInspect Op = "inspect" // Locker.Inspect, and what it reads on a node
+	OpInspect Op = "inspect" // Locker.Inspect, and what it and Break read on a node
 
 	OpAcquire Op = "acquire" // on a node
 	OpRelease Op = "release" // on a node
@@ -98,14 +103,14 @@ const (
 // not by the end of a lock ([Lock.Context]): nobody has cancelled anything then. An error of
 // Lock and its kin matches that end instead.
 type LockError struct {
-	Op         Op            // OpLock, OpExtend, OpUnlock, OpHold or OpInspect
+	Op         Op            // OpLock, OpExtend, OpUnlock, OpHold, OpBreak or OpInspect
 	Resources  []string      // what was to be locked, sorted
 	Attempts   int           // how often it was tried: of Lock the first time and its retries; 0 if nothing was sent
 	Agreed     int           // nodes that agreed in the last finished round
 	Quorum     int           // nodes that had to
 	RetryAfter time.Duration // when a majority may be free again; 0 if unknown, Forever if keys have no expiry
 	Nodes      []*NodeError  // nodes that had failed when the last finished round was decided, in node order
-	HeldBy     Holder        // who has it instead, if that was told; of ErrContended
+	HeldBy     Holder        // who has it instead, if that was told; of ErrContended and ErrOtherHolder
 
 	nodes  int           // how many there are
 	kinds  []fault.Kind  // it stands for their sentinels
@@ -200,7 +205,7 @@ func (e *LockError) Unwrap() []error {
 
 // ErrorType returns a short constant name of the error for telemetry, one of
 // "canceled", "deadline_exceeded", "lock_lost", "hold_limit", "unlocked",
-// "shutdown", "contended", "token_limit", "no_quorum" and "_OTHER".
+// "shutdown", "contended", "other_holder", "token_limit", "no_quorum" and "_OTHER".
 func (e *LockError) ErrorType() string {
 	if e == nil {
 		return "_OTHER"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/b0401464/redlock"
@@ -32,4 +33,28 @@ func ExampleWithOwner() {
 	}
 	_ = lock.Unlock(ctx)
 	// Output: billing-7f9c pid 4242 true
+}
+
+func ExampleLocker_Break() {
+	locker, closeAll := newExampleLocker()
+	defer closeAll()
+	ctx := context.Background()
+	_, err := locker.Lock(ctx, "invoice:42", time.Hour, redlock.WithOwner("billing-7f9c pid 4242"))
+	if err != nil {
+		log.Panic(err)
+	}
+
+	state, err := locker.Inspect(ctx, "invoice:42") // outdated when it arrives
+	if err != nil {
+		log.Panic(err)
+	}
+	verdict, _, _ := strings.Cut(state.String(), " since ")
+	fmt.Println(verdict)
+
+	// The process hangs, and is stopped. Nobody else is hit, should it have been replaced.
+	err = locker.Break(ctx, "invoice:42", state.Holder.Mark)
+	fmt.Println(err)
+	// Output:
+	// "invoice:42": held by billing-7f9c pid 4242
+	// <nil>
 }

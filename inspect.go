@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/inspect"
+	"github.com/b0401464/redlock/internal/lease"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // Inspect tells what the nodes have of a resource: who holds it, for how long, who waits.
@@ -34,6 +37,62 @@ func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
 		return s, l.lockError(l.operated(ctx, fault.Inspect, resource))
 	}
 	return s, nil
+}
+
+// Break removes the lock of the holder with that mark, and of no other one. The holder is
+// not told: it learns that its lock is lost when it next extends it, by hand or
+// automatically, or when it unlocks it, and goes on until then or until its context ends. The
+// next holder overlaps with it, and only a fencing token keeps that from doing harm
+// ([WithFencing]). It is for an operator, when a holder hangs and its TTL is too long to wait.
+//
+// Each node removes the value only if it is the one with that mark, so that a holder who has
+// come meanwhile is not hit. The next one in line is called as after an Unlock. Of a lock
+// on several resources only this one is free at once: it is lost as a whole when its holder next
+// extends it. mark is that of [LockError.HeldBy],
+// [State] or [Lock.Mark].
+//
+// The error is nil once a majority has removed the lock or has it not. It matches
+// [ErrOtherHolder] if a majority has the lock of another one, who is in
+// [LockError.HeldBy]; [ErrNoQuorum] if too few nodes answered: call Break again; ctx's error
+// if that ended the wait, while the removal goes on; [ErrShutdown]; and [ErrInvalidArgument].
+// It waits for the node timeout twice at most; see [Locker.Inspect].
+//
+// More: docs/inspect.md.
+func (l *Locker) Break(ctx context.Context, resource, mark string) error {
+	if !value.IsMark(mark) {
+		return invalid("mark %s: want 8 hexadecimal digits, as of Lock.Mark or LockError.HeldBy", fault.Quote(mark))
+	}
+	leave, err := l.enter(ctx, fault.Break, resource)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	b := l.reader.Break(ctx, resource, mark, l.nodeTimeout())
+	if b.Sent {
+		l.doubt(resource, mark) //nolint:contextcheck // the lock asks for itself
+	}
+	f := l.operated(ctx, fault.Break, resource)
+	f.Attempts, f.Agreed, f.Failures = 1, b.Agreed, b.Failures
+	switch b.Outcome {
+	case inspect.Broken:
+		return nil
+	case inspect.Other:
+		f.Kinds, f.Cause, f.By, f.Attempts = []fault.Kind{fault.OtherHolder}, nil, b.By, 0
+	case inspect.Unanswered:
+		f.Kinds, f.Cause = []fault.Kind{fault.NoQuorum}, nil
+	default:
+	}
+	return l.lockError(f)
+}
+
+// doubt has a lock of this Locker that was broken asked for on the nodes, so that its holder
+// learns of it at once.
+func (l *Locker) doubt(resource, mark string) {
+	for _, h := range l.calls.Queues.Holders(nil, []string{resource}) {
+		if h, ok := h.(*lease.Hold); ok && h.Name().Mark == mark {
+			h.Doubt()
+		}
+	}
 }
 
 // enter begins an operation on a resource that is none on a lock. Shutdown waits until it

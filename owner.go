@@ -38,7 +38,7 @@ func WithOwner(text string) LockOption {
 
 // Mark returns the short name of the lock by which errors and [Locker.Inspect] name its
 // holder: 8 hexadecimal digits of a hash of its value. It can be logged: nobody can release
-// the lock by it. It is empty for a zero Lock.
+// the lock by it, but for an operator with [Locker.Break]. It is empty for a zero Lock.
 func (k *Lock) Mark() string {
 	if k.zero() {
 		return ""

@@ -29,6 +29,9 @@ func Redact(err error, value string) error {
 // it where it was cut.
 func redacted(text, value string) string {
 	const recognized = 8
+	if value == "" { // as somebody else may have put at a key
+		return text
+	}
 	var clean strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, value[:min(len(value), recognized)])

@@ -22,4 +22,6 @@ func TestAValueIsTakenOutOfATextWhereverAndHoweverMuchOfItIsThere(t *testing.T) 
 	} {
 		assert.Equal(t, want, redacted(text, value), text)
 	}
+	assert.Equal(t, "ERR a", redacted("ERR a", ""))
+	assert.Equal(t, "ERR [value]", redacted("ERR a", "a"))
 }

@@ -22,6 +22,7 @@ const (
 	Hold   Op = "hold" // nothing that was called: a lock ended while it was held
 
 	Inspect Op = "inspect"
+	Break   Op = "break"
 )
 
 // A Kind is a kind of failure. The program branches on it.
@@ -34,6 +35,7 @@ const (
 	Unlocked
 	Shutdown
 	Contended
+	OtherHolder
 	TokenLimit
 	NoQuorum
 )

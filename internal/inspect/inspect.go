@@ -1,7 +1,9 @@
-// Package inspect reads what the nodes have for a resource, and says what follows from it.
-// Reading changes nothing on the nodes, and no node that does not answer keeps anybody waiting
-// for longer than the node timeout. What is read may be outdated before it is seen. It knows
-// nothing of calls that wait for locks. The root package calls it.
+// Package inspect reads what the nodes have for a resource, says what follows from it, and has
+// the value of one holder removed. Reading changes nothing on the nodes, and no node that does
+// not answer keeps anybody waiting for longer than the node timeout. What is read may be
+// outdated before it is seen, so that nothing is decided by it but what a compare-and-delete on
+// each node decides again. It knows nothing of calls that wait for locks, nor of how a release
+// gets to a node. The root package calls it.
 package inspect
 
 import (

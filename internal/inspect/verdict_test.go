@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/value"
 )
 
@@ -133,5 +134,23 @@ func TestAHolderLastsAsLongAsAMajorityKeepsItsValue(t *testing.T) {
 		}
 		_, _, lasts := Judge(sights)
 		assert.Equal(t, tt.want, lasts, "%s %v", tt.nodes, tt.left)
+	}
+}
+
+func TestABreakWaitsForWhatCouldChangeIt(t *testing.T) {
+	for nodes, want := range map[string]bool{
+		"a": true, "b": true, "-": true, "..": false,
+		"a..": false, "aa.": true, "a-.": true, "ab.": false, "b..": false, "bb.": true, "b-.": false, "--.": false, "a?.": true, "a?b": true,
+		"a....": false, "a--..": true, "ab-..": false, "bbb..": true, "aab..": false, "aab-.": true,
+	} {
+		sights := sightsOf(nodes)
+		for i := range sights {
+			if nodes[i] == '.' {
+				sights[i] = Sight{Node: i}
+			}
+		}
+		c := tally(sights, value.Mark("a"))
+		assert.Equal(t, want, c.enough(), nodes)
+		assert.Equal(t, quorum.Size(len(nodes)), c.majority())
 	}
 }

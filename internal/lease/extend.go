@@ -230,12 +230,17 @@ func (h *Hold) Confirm(ctx context.Context) {
 const RecheckAfter = 10 * time.Second
 
 // Recheck ends the lock if it is gone from the nodes.
-func (h *Hold) Recheck() <-chan struct{} {
+func (h *Hold) Recheck() <-chan struct{} { return h.recheck(RecheckAfter) }
+
+// Doubt is Recheck at once: there is a reason to think that the lock is gone.
+func (h *Hold) Doubt() { h.recheck(0) }
+
+func (h *Hold) recheck(after time.Duration) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
 	since := max(h.lease.start.Moment(), h.checked)
-	if h.look(now) <= 0 || now.Moment().Since(since) < RecheckAfter {
+	if h.look(now) <= 0 || now.Moment().Since(since) < after {
 		return nil
 	}
 	h.checked = now.Moment()

@@ -43,6 +43,12 @@ func (g *Grant) Rest() *Resting {
 	return r
 }
 
+// Found returns the grant of a value that was read on the nodes, to remove it. It may be there
+// until then at most, as far as anybody knows.
+func (f *Nodes) Found(resource, value string, until time.Time) *Grant {
+	return f.Resume([]string{resource}, &Resting{value: value, until: until, gate: f.Gate(resource)})
+}
+
 // Resume returns the grant for a resource that something is to be sent for again.
 func (f *Nodes) Resume(resources []string, r *Resting) *Grant {
 	g := newGrant(f, resources, r.value)

@@ -10,7 +10,7 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-func TestALockOfTheirsIsThatOfAnUnnamedHolder(t *testing.T) {
+func TestALockOfTheirsIsThatOfAnUnnamedHolderAndCanBeBroken(t *testing.T) {
 	for _, theirs := range neighbours {
 		t.Run(theirs.name, func(t *testing.T) {
 			theirs.require(t)
@@ -39,8 +39,10 @@ func TestALockOfTheirsIsThatOfAnUnnamedHolder(t *testing.T) {
 			assert.Equal(t, state.Holder, e.HeldBy)
 			assert.NotContains(t, err.Error(), value)
 
-			require.Equal(t, "ok", s.theirs.ask(t, "unlock"))
+			require.NoError(t, l.Break(t.Context(), s.key, state.Holder.Mark))
 			drain(t, l)
+			n.nowhere(t, s.key, patience)
+			require.Regexp(t, "^no ", s.theirs.ask(t, "extend %d", holderTTL.Milliseconds()))
 		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // allKinds are all sentinels, and the context's errors, which no node may cause.
 var allKinds = []error{
-	redlock.ErrContended, redlock.ErrNoQuorum, redlock.ErrLockLost, redlock.ErrHoldLimit,
+	redlock.ErrContended, redlock.ErrOtherHolder, redlock.ErrNoQuorum, redlock.ErrLockLost, redlock.ErrHoldLimit,
 	redlock.ErrUnlocked, redlock.ErrShutdown, redlock.ErrInvalidArgument, context.Canceled, context.DeadlineExceeded,
 }
 

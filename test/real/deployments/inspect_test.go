@@ -16,8 +16,8 @@ import (
 	"github.com/b0401464/redlock/test/servers"
 )
 
-// requireInspects requires that a Locker tells who holds a resource, and that another one waits
-// for it.
+// requireInspects requires that l tells who holds a resource, that another Locker waits
+// for it and that it breaks the lock.
 func requireInspects(t *testing.T, client func() redlock.Client, key string, opts ...redlock.Option) {
 	t.Helper()
 	holder := rig.NewRealLocker(t, []redlock.Client{client()})
@@ -48,14 +48,15 @@ func requireInspects(t *testing.T, client func() redlock.Client, key string, opt
 		assert.Equal(t, "web 3", s.Waiting[0].Owner)
 		assert.WithinDuration(t, time.Now(), s.Waiting[0].Since, rig.Patience)
 	}
-	require.NoError(t, lock.Unlock(t.Context()))
+	require.NoError(t, l.Break(t.Context(), key, lock.Mark()))
 	require.NoError(t, <-done)
+	require.ErrorIs(t, lock.Extend(t.Context(), rig.LongTTL), redlock.ErrLockLost)
 	for _, l := range []*redlock.Locker{holder, waiter, l} {
 		rig.Drain(t, l)
 	}
 }
 
-func TestEveryKindOfClientInspects(t *testing.T) {
+func TestEveryKindOfClientInspectsAndBreaks(t *testing.T) {
 	t.Parallel()
 	server := servers.StartOne(t)
 	plain := func(opts ...func(*redis.Options)) *redis.Client { return server.Client(t, opts...) }
@@ -96,7 +97,7 @@ func TestAClusterIsInspectedWhereverTheResourceLies(t *testing.T) {
 	}
 }
 
-func TestInspectNeedsNoMoreThanTheACLOfTheReadme(t *testing.T) {
+func TestInspectAndBreakNeedNoMoreThanTheACLOfTheReadme(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
 	setReadmeACL(t, admin)
@@ -104,7 +105,7 @@ func TestInspectNeedsNoMoreThanTheACLOfTheReadme(t *testing.T) {
 	require.Empty(t, refusals(t, admin))
 }
 
-func TestWithoutThePermissionsOfTheLineAHolderIsInspected(t *testing.T) {
+func TestWithoutThePermissionsOfTheLineAHolderIsInspectedAndBroken(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
 	acl, _ := aclOfReadme(t)
@@ -117,7 +118,8 @@ func TestWithoutThePermissionsOfTheLineAHolderIsInspected(t *testing.T) {
 	assert.Equal(t, "billing 7", s.Holder.Owner)
 	require.NoError(t, s.Nodes[0].Err)
 	require.ErrorContains(t, s.Nodes[0].PartErr, "NOPERM")
-	require.NoError(t, lock.Unlock(t.Context()))
+	require.NoError(t, l.Break(t.Context(), "lock:k", lock.Mark()))
+	assert.Zero(t, admin.Exists(t.Context(), "lock:k").Val())
 	rig.Drain(t, l)
 }
 
@@ -138,21 +140,23 @@ func TestAUserWhoMayOnlyReadInspects(t *testing.T) {
 	holder := rig.NewRealLocker(t, []*redis.Client{server.Client(t, asUser("locks", "secret"))})
 	lock, err := holder.Lock(t.Context(), "lock:k", rig.LongTTL, redlock.WithOwner("billing 7"), redlock.WithFencing(time.Hour))
 	require.NoError(t, err)
-	try := func(acl []string) redlock.State {
+	try := func(acl []string) (redlock.State, *redlock.Locker) {
 		require.NoError(t, admin.Do(t.Context(), "ACL", "DELUSER", "look").Err())
 		require.NoError(t, admin.Do(t.Context(), command(acl)...).Err())
 		l := rig.NewRealLocker(t, []*redis.Client{server.Client(t, asUser("look", "secret"))})
 		s, err := l.Inspect(t.Context(), "lock:k")
 		require.NoError(t, err)
-		return s
+		return s, l
 	}
-	s := try(acl)
+	s, l := try(acl)
 	require.NoError(t, errors.Join(s.Nodes[0].Err, s.Nodes[0].PartErr))
 	assert.Equal(t, "billing 7", s.Holder.Owner)
 	assert.Equal(t, lock.Token(), s.Token)
+	require.ErrorContains(t, l.Break(t.Context(), "lock:k", lock.Mark()), "NOPERM")
+	assert.Equal(t, lock.Value(), admin.Get(t.Context(), "lock:k").Val())
 	for i, word := range acl {
 		if strings.HasPrefix(word, "+") || strings.HasPrefix(word, "~") {
-			s := try(slices.Delete(slices.Clone(acl), i, i+1))
+			s, _ := try(slices.Delete(slices.Clone(acl), i, i+1))
 			assert.Error(t, errors.Join(s.Nodes[0].Err, s.Nodes[0].PartErr), "without %s", word)
 		}
 	}

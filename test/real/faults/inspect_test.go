@@ -104,3 +104,26 @@ func TestInspectKnowsTheHolderOfAMajorityBesideAFrozenAndAnEmptyNode(t *testing.
 	on.Servers[0].Thaw()
 	require.NoError(t, lock.Unlock(t.Context()))
 }
+
+// A Break whose replies are lost, or that a node is not up to, removes the lock all the same.
+func TestABreakGetsThroughWhateverBecomesOfTheReplies(t *testing.T) {
+	on := rig.NewReal(t, 3)
+	l := on.Locker(t)
+	lock, err := l.Lock(t.Context(), "k", rig.LongTTL, redlock.WithOwner(owner))
+	require.NoError(t, err)
+	rig.DrainCalls(t, l)
+	breaker, err := redlock.New(on.NewClients(t, rig.Hang), redlock.WithNodeTimeout(rig.Silence))
+	require.NoError(t, err)
+	on.Servers[0].Freeze()
+	require.True(t, rig.Poll(rig.Patience, func() bool { // on a busy machine it may have to be called again
+		err := breaker.Break(t.Context(), "k", lock.Mark())
+		if !errors.Is(err, redlock.ErrNoQuorum) {
+			require.NoError(t, err)
+		}
+		return err == nil
+	}))
+	assert.Equal(t, []string{"", ""}, []string{on.Get(t, 1, "k"), on.Get(t, 2, "k")})
+	on.Servers[0].Thaw()
+	require.True(t, rig.Poll(rig.Patience, func() bool { return on.Get(t, 0, "k") == "" }), "its release is owed")
+	require.ErrorIs(t, lock.Extend(t.Context(), rig.LongTTL), redlock.ErrLockLost)
+}
