@@ -43,6 +43,7 @@ type config struct {
 	call     callConfig
 	drift    float64
 	noLine   bool
+	noScript bool
 	pipeline bool
 	onError  func(context.Context, *NodeError)
 
@@ -80,7 +81,15 @@ func newConfig(opts []Option) (config, error) {
 		errs = append(errs, o.apply(&c))
 	}
 	c.call.finish()
+	if c.noScript && c.call.Keep != 0 {
+		errs = append(errs, errScriptlessToken())
+	}
 	return c, join(errs)
+}
+
+// errScriptlessToken is what a token fails with where there are no scripts.
+func errScriptlessToken() error {
+	return invalid("WithFencing needs scripts, and New was given WithoutScripts")
 }
 
 // with returns the configuration with the options of one call applied.
@@ -264,6 +273,22 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 func WithoutWaitingLine() Option {
 	return optionFunc(func(c *config) error {
 		c.noLine = true
+		return nil
+	})
+}
+
+// WithoutScripts keeps the library from running Lua scripts on the nodes, for users who may not
+// run EVAL and servers that do not have it. The nodes must be Redis 8.4, Valkey 9.0 or later,
+// with users who may run SET, GET, PTTL and DELEX or DELIFEQ. Any other one fails as a
+// [NodeError] that says so.
+//
+// Locks exclude those of Lockers with scripts. There is no waiting line; see
+// [WithoutWaitingLine]. A refused attempt takes three round trips. [Lock.Extend] takes the TTL
+// that the lock was granted with, and no other one. [WithFencing] and locks on several
+// resources are invalid arguments.
+func WithoutScripts() Option {
+	return optionFunc(func(c *config) error {
+		c.noLine, c.noScript = true, true
 		return nil
 	})
 }

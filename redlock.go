@@ -136,6 +136,9 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 		nodes.EnableLines(lease.NewValue()[:16], nodeNames(endpoints))
 		l.calls.Listeners = nodes.NewListeners(l.called)
 	}
+	if l.config.noScript {
+		nodes.DisableScripts()
+	}
 	if l.config.pipeline {
 		nodes.EnableBatches()
 	}

@@ -46,6 +46,9 @@ func (l *Locker) newRequestAll(ctx context.Context, resources []string, ttl time
 	if len(all) == 1 {
 		return l.newRequest(ctx, all[0], ttl, opts)
 	}
+	if l.config.noScript {
+		return request{}, invalid("a lock on %d resources needs scripts, and New was given WithoutScripts", len(all))
+	}
 	if a, b, found := script.Clash(all); found {
 		return request{}, invalid("resource %s is a key that belongs to resource %s", fault.Quote(b), fault.Quote(a))
 	}
@@ -76,6 +79,9 @@ func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption)
 	ttl, drift, err := checkTTL(ttl, l.config.drift, &call.Config.Config)
 	if err != nil {
 		return request{}, err
+	}
+	if l.config.noScript && call.Keep != 0 {
+		return request{}, errScriptlessToken()
 	}
 	for _, resource := range h.Resources {
 		if call.Keep != 0 && !script.Tags(resource) {

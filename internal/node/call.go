@@ -130,7 +130,8 @@ func (v *Call) Due(send bool) {
 		v.file(Vote{Kind: Skipped})
 		return
 	}
-	if v.queue = v.Node.queues.Of(v.resource()); v.queue == nil {
+	v.queue = v.Node.queues.Of(v.resource())
+	if v.queue == nil || v.native == "" && v.Node.native.only {
 		v.Node.start(v)
 		return
 	}

@@ -175,7 +175,7 @@ func (r *release) try(by *Call) (err error) {
 	v, in, effect, begun := r.call, Vote{}, Maybe, time.Now()
 	v.Owner.Retrying(v.Node.Index)
 	defer func() { v.Owner.Retried(v.Node.Index, effect) }() // if the client calls runtime.Goexit, too
-	a := by.script(r.command, nil)
+	a := by.do(r.command)
 	if err = a.Err; err == nil {
 		err = in.read(r.command, a.Reply)
 	}

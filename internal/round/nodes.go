@@ -28,6 +28,7 @@ type Nodes struct {
 	lines  *lines // nil without lines of waiting Lockers
 	alarms alarm.Clock
 	timers sync.Pool // of *timer, stopped
+	plain  bool      // no scripts are run
 
 	// Clock tells for how long locks last, and how late nodes are with them.
 	Clock *clock.Clock
@@ -89,6 +90,18 @@ func (f *Nodes) EnableBatches() {
 		n.EnableBatches()
 	}
 }
+
+// DisableScripts has all nodes do without scripts. Then there are no lines and no tokens, a lock
+// is on one resource, and each command that lets it last is for its own TTL.
+func (f *Nodes) DisableScripts() {
+	f.plain = true
+	for _, n := range f.each {
+		n.DisableScripts()
+	}
+}
+
+// Scripts reports whether the nodes run scripts.
+func (f *Nodes) Scripts() bool { return !f.plain }
 
 // Size returns the number of nodes.
 func (f *Nodes) Size() int { return len(f.each) }
