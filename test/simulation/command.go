@@ -60,7 +60,12 @@ func newCommand(args []string) command {
 		c.op, c.keys, c.value, c.ttl = acquire, args[1:2], args[2], time.Duration(ms)*time.Millisecond
 		return c
 	}
-	if len(args) == 4 && args[0] == "delex" && args[2] == "ifeq" {
+	if len(args) == 7 && args[0] == "set" && args[3] == "ifeq" {
+		ms, _ := strconv.Atoi(args[6])
+		c.op, c.keys, c.value, c.ttl = extend, args[1:2], args[2], time.Duration(ms)*time.Millisecond
+		return c
+	}
+	if len(args) == 4 && args[0] == "delex" && args[2] == "ifeq" && args[3] != "redlock:try" {
 		c.op, c.keys, c.value = release, args[1:2], args[3]
 		return c
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
+
+	"github.com/b0401464/redlock/test/rig"
 )
 
 // A node is an in-memory Redis with a clock of its own.
@@ -51,7 +53,7 @@ func newNode(w *world, id int) *node {
 	if c, err := n.redis.Dial(); err == nil {
 		_ = c.Close()
 	}
-	n.redis.Server().SetPreHook(n.saysTime)
+	n.redis.Server().SetPreHook(n.answers)
 	return n
 }
 
@@ -64,8 +66,13 @@ func (n *node) tick() {
 	n.redis.SetTime(n.now)
 }
 
+// answers deals with what the server does not know, or says otherwise.
+func (n *node) answers(c *server.Peer, cmd string, args ...string) bool {
+	return n.saysTime(c, cmd) || rig.SetIfEq(n.redis, c, cmd, args)
+}
+
 // saysTime answers TIME while the clock is off.
-func (n *node) saysTime(c *server.Peer, cmd string, _ ...string) bool {
+func (n *node) saysTime(c *server.Peer, cmd string) bool {
 	if cmd != "TIME" || n.off == 0 {
 		return false
 	}
