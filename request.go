@@ -84,6 +84,9 @@ func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption)
 		return request{}, errScriptlessToken()
 	}
 	for _, resource := range h.Resources {
+		if l.config.restart != 0 && resource == script.Up {
+			return request{}, invalid("resource %s is a key that WithRestartQuarantine keeps", fault.Quote(resource))
+		}
 		if call.Keep != 0 && !script.Tags(resource) {
 			return request{}, invalid("resource %s cannot have a fencing token: with a } and no hash tag, no counter can lie in its slot of a Cluster",
 				fault.Quote(resource))

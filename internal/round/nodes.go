@@ -29,6 +29,7 @@ type Nodes struct {
 	alarms alarm.Clock
 	timers sync.Pool // of *timer, stopped
 	plain  bool      // no scripts are run
+	least  any       // for how many ms a node that acquires is up; nil if that does not matter
 
 	// Clock tells for how long locks last, and how late nodes are with them.
 	Clock *clock.Clock
@@ -98,6 +99,11 @@ func (f *Nodes) DisableScripts() {
 	for _, n := range f.each {
 		n.DisableScripts()
 	}
+}
+
+// Quarantine has nodes acquire only once their servers have been up for so long.
+func (f *Nodes) Quarantine(d time.Duration) {
+	f.least = d.Milliseconds() + 1 // what is cut off counts
 }
 
 // Scripts reports whether the nodes run scripts.

@@ -1,0 +1,12 @@
+-- The last key and the last argument are for this alone: a key that is there for as long as nobody need ask again, and for how many ms the server is to have been up.
+local up, least = table.remove(KEYS), table.remove(ARGV)
+local known = redis.pcall("GET", up)
+if (tonumber(known) or 0) < tonumber(least) then
+  local seconds = tonumber(string.match(redis.call("INFO", "server"), "uptime_in_seconds:(%d+)"))
+  -- What it has cut off both moments may add a second.
+  if not seconds or (seconds - 1) * 1000 < tonumber(least) then
+    return redis.error_reply("QUARANTINE the server was started " .. (seconds or "nobody knows how many") .. " s ago, and may have forgotten locks")
+  end
+  if not known or tonumber(known) then redis.pcall("SET", up, least, "PX", 50) end
+end
+
