@@ -52,6 +52,9 @@ func newProcess(w *world) *process {
 	case p.id%2 == 1 || w.profile.fenced: // the others lock beside them
 		opts = append(opts, redlock.WithFencing(w.profile.keep))
 	}
+	if d := w.profile.keeps; d != 0 {
+		opts = append(opts, redlock.WithRestartQuarantine(d))
+	}
 	piped := p.id%4 > 1
 	if piped {
 		opts = append(opts, redlock.WithAutoPipeline())
