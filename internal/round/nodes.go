@@ -109,6 +109,15 @@ func (f *Nodes) Quarantine(d time.Duration) {
 // Scripts reports whether the nodes run scripts.
 func (f *Nodes) Scripts() bool { return !f.plain }
 
+// Clients returns the nodes' clients.
+func (f *Nodes) Clients() []client.Client {
+	all := make([]client.Client, len(f.each))
+	for i, n := range f.each {
+		all[i] = n.Client
+	}
+	return all
+}
+
 // Size returns the number of nodes.
 func (f *Nodes) Size() int { return len(f.each) }
 
