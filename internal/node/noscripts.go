@@ -55,10 +55,12 @@ func (v *Call) withoutScripts(c *Command, first *client.Answer) client.Answer {
 
 // set asks for the resource. A server that cannot delete what it has granted grants nothing.
 func (v *Call) set(c *Command, first *client.Answer) client.Answer {
-	if first == nil && v.Node.native.deletes.Load() == nil {
+	v.unsent = first == nil && v.Node.native.deletes.Load() == nil
+	if v.unsent {
 		if a := v.remove(c, nobody, nil); a.Err != nil {
 			return a
 		}
+		v.unsent = false
 	}
 	for range maxGone {
 		a := v.say(c, first, setNX, script.Key(c.Args), script.First(c.Args), "nx", "px", script.Second(c.Args))

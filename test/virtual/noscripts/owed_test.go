@@ -39,3 +39,21 @@ func TestAKeyOfAnotherTypeIsNotReleasedAgainAndAgain(t *testing.T) {
 		})
 	}
 }
+
+// Nothing was granted there.
+func TestAServerThatCannotDeleteIsOwedNoRelease(t *testing.T) {
+	each(t, func(t *testing.T, nodes []*rig.Node, l *redlock.Locker, knows []*modern) {
+		t.Helper()
+		for _, m := range knows {
+			m.fail("DELEX IFEQ", "ERR unknown command 'delex'")
+			m.fail("DELIFEQ", "ERR unknown command 'delifeq'")
+		}
+		for range 3 {
+			assert.ErrorIs(t, rig.Err(l.TryLock(t.Context(), "a", time.Minute)), redlock.ErrNoQuorum)
+		}
+		synctest.Wait()
+		sent := rig.Sent(nodes)
+		time.Sleep(2 * time.Minute)
+		assert.Equal(t, sent, rig.Sent(nodes))
+	})
+}
