@@ -83,11 +83,16 @@ func TestThatAServerIsUpIsRememberedForAMoment(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond)
 	require.Eventually(t, func() bool { return n.client.Exists(ctx, script.Up).Val() == 0 }, time.Minute, time.Millisecond)
 
-	require.NoError(t, n.client.Set(ctx, script.Up, "500", 0).Err())
+	require.NoError(t, n.client.Set(ctx, script.Up, "500", 50*time.Millisecond).Err())
 	_, err := n.runAfter(hour, script.Acquire, []string{"b"}, ours, hour)
 	require.True(t, redis.HasErrorPrefix(err, "QUARANTINE"), "it is for another time: %v", err)
-	_, err = n.runAfter(500, script.Acquire, []string{"b"}, ours, hour)
-	require.NoError(t, err)
+
+	// One that lasts for longer was not put there a moment ago, by this clock.
+	for _, lasts := range []time.Duration{0, time.Hour} {
+		require.NoError(t, n.client.Set(ctx, script.Up, hour, lasts).Err())
+		_, err := n.runAfter(hour, script.Acquire, []string{"b"}, ours, hour)
+		require.True(t, redis.HasErrorPrefix(err, "QUARANTINE"), "%v: %v", lasts, err)
+	}
 
 	// A key of somebody else is left alone.
 	for _, put := range []func() error{
