@@ -84,6 +84,7 @@ func TestALockOnABareMajorityIsNotGivenAwayByANodeThatForgotIt(t *testing.T) {
 					nodes[away].Unreachable(true)
 					k, err := holder.Lock(t.Context(), "a", rig.TTL)
 					require.NoError(t, err)
+					synctest.Wait() // the holder has tried the one that is away
 					nodes[away].Unreachable(false)
 					up[(away+1)%3].restart()
 					_, err = other.TryLock(t.Context(), "a", rig.TTL)
