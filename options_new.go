@@ -66,7 +66,9 @@ func WithoutWaitingLine() Option {
 // Locks exclude those of Lockers with scripts. There is no waiting line; see
 // [WithoutWaitingLine]. A refused attempt takes three round trips. [Lock.Extend] takes the TTL
 // that the lock was granted with, and no other one. [WithFencing] and locks on several
-// resources are invalid arguments.
+// resources are invalid arguments. To look whether a lock is still there, as is done for other
+// callers of the Locker that want it, lets its keys last for a TTL from then on: they are
+// removed when it ends, unless the process has died.
 func WithoutScripts() Option {
 	return optionFunc(func(c *config) error {
 		c.noLine, c.noScript = true, true
