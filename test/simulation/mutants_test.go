@@ -115,7 +115,7 @@ var mutants = []mutant{
 		{"internal/node/noscripts.go", "		return client.Answer{Reply: int64(-1)}\n	case a.Err != nil || !is:", "		return client.Answer{Reply: int64(1)}\n	case a.Err != nil || !is:"},
 	}},
 	{"a node that votes at once after a restart", []edit{
-		{"internal/script/quarantine.lua", "if (tonumber(known) or 0) < tonumber(least) then", "if false then"},
+		{"internal/script/quarantine.lua", "if (tonumber(known) or 0) < tonumber(least) or left < 0 or left > 50 then", "if false then"},
 	}},
 	{"places in line by the clock of the gate alone", []edit{
 		{"internal/script/acquire_gate.lua", "math.max(now[1] * 1000000 + now[2], (tonumber(last[2]) or 0) + 1))", "now[1] * 1000000 + now[2])"},
