@@ -117,6 +117,9 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if own := h.TTL(); l.config.noScript && ttl != own {
+		return invalid("ttl %v: without scripts, a lock is extended by its own TTL of %v", ttl, own)
+	}
 	t, start := l.telemetry, time.Now()
 	ctx, span := t.startOn(ctx, spanExtend, h.Resources, ttl)
 	x := h.Extension(ttl, drift)

@@ -43,6 +43,8 @@ type config struct {
 	call     callConfig
 	drift    float64
 	noLine   bool
+	noScript bool
+	restart  time.Duration // how long a node does not vote after one; 0 if it does
 	pipeline bool
 	onError  func(context.Context, *NodeError)
 
@@ -80,7 +82,18 @@ func newConfig(opts []Option) (config, error) {
 		errs = append(errs, o.apply(&c))
 	}
 	c.call.finish()
+	switch {
+	case c.noScript && c.call.Keep != 0:
+		errs = append(errs, errScriptlessToken())
+	case c.noScript && c.restart != 0:
+		errs = append(errs, invalid("WithRestartQuarantine needs scripts, and New was given WithoutScripts"))
+	}
 	return c, join(errs)
+}
+
+// errScriptlessToken is what a token fails with where there are no scripts.
+func errScriptlessToken() error {
+	return invalid("WithFencing needs scripts, and New was given WithoutScripts")
 }
 
 // with returns the configuration with the options of one call applied.
@@ -117,21 +130,6 @@ const (
 	least     = time.Millisecond
 	wantLeast = "at least 1ms (a bare number is nanoseconds: write 10*time.Second)"
 )
-
-// WithDriftFactor sets the share of the TTL that is set aside for clock drift:
-// a lock is valid for ttl − drift, where drift is ttl times f, rounded to
-// milliseconds, plus 2 ms for the resolution of Redis' expiry. The default is
-// 0.01, the value that the Redlock algorithm's description and its implementations
-// use. [New] fails if f is not in [0, 1).
-func WithDriftFactor(f float64) Option {
-	return optionFunc(func(c *config) error {
-		if !(f >= 0 && f < 1) { // written so that NaN fails too
-			return invalid("WithDriftFactor(%v): want [0, 1)", f)
-		}
-		c.drift = f
-		return nil
-	})
-}
 
 // WithRetry sets how long a call waits for its lock: count × delay, by default
 // 10 × 400 ms = 4 s. The last attempt begins then, at the latest. The time of the
@@ -234,92 +232,6 @@ func WithAutoExtend(limit time.Duration) LockOption {
 func WithoutAutoExtend() LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		c.Limit = 0
-		return nil
-	})
-}
-
-// WithNodeErrorHandler sets a function that is told of every command that failed on
-// a node or was not answered in time, once for each: when a call stops waiting for the
-// node, or does not wait for it because it is silent; if no call is there, when the
-// client returns, unless its answer is only late. That includes failures of a minority,
-// which no call returns. A refusal because somebody else has the lock is no failure.
-//
-// The function is called concurrently and must not block: node calls wait for it. ctx
-// has the values of the caller's context, or none where nobody calls, as in automatic
-// extension, and is never done. It is an error if handler is nil.
-func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Option {
-	return optionFunc(func(c *config) error {
-		if handler == nil {
-			return invalid("WithNodeErrorHandler(nil): want a function")
-		}
-		c.onError = handler
-		return nil
-	})
-}
-
-// WithoutWaitingLine switches off the line in which Lockers, also those of other
-// processes, wait for a resource: they ask again at random intervals then, as
-// [WithRetry] says. Callers of one Locker stand in line all the same, and only the
-// first of them asks, as often as whoever stands in it would.
-func WithoutWaitingLine() Option {
-	return optionFunc(func(c *config) error {
-		c.noLine = true
-		return nil
-	})
-}
-
-// WithAutoPipeline sends the commands that many callers have for a node at the same moment
-// in one batch, a Pipeline of go-redis. By default each command takes a connection of its
-// own. It pays with dozens of concurrent callers. No command waits for a batch to fill.
-//
-// It works for each [redis.Client] and [redis.ClusterClient]; clients of other types are
-// used as without it. Hooks of the client see batches, which have no context of a call;
-// those of a ClusterClient if they are added before its first batch.
-// go-redis repeats none of the commands, whatever its options say.
-//
-// More: docs/pipelines.md.
-func WithAutoPipeline() Option {
-	return optionFunc(func(c *config) error {
-		c.pipeline = true
-		return nil
-	})
-}
-
-// WithTracerProvider sets where spans go. The default, also for nil, is the
-// global provider of OpenTelemetry.
-func WithTracerProvider(tp trace.TracerProvider) Option {
-	return optionFunc(func(c *config) error {
-		if !client.IsNil(tp) {
-			c.tracers = tp
-		}
-		return nil
-	})
-}
-
-// WithMeterProvider sets where metrics go. The default, also for nil, is the
-// global provider of OpenTelemetry.
-func WithMeterProvider(mp metric.MeterProvider) Option {
-	return optionFunc(func(c *config) error {
-		if !client.IsNil(mp) {
-			c.meters = mp
-		}
-		return nil
-	})
-}
-
-// WithMetricAttributes adds attributes to the metrics of locks, by their
-// resource; without it no metric tells resources apart. Every combination of
-// values is a time series of its own that is kept for as long as the process
-// lives, so return few different ones: the kind of a resource, say, but not its
-// number. The function is called once for each Lock, by its caller, before
-// anything is sent, with the first one of several resources; its result is copied.
-// It is an error if f is nil.
-func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
-	return optionFunc(func(c *config) error {
-		if f == nil {
-			return invalid("WithMetricAttributes(nil): want a function")
-		}
-		c.attributes = f
 		return nil
 	})
 }

@@ -124,6 +124,9 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 	if l.config, err = newConfig(opts); err != nil {
 		return nil, err
 	}
+	if l.config.restart != 0 && len(l.shards) > 0 {
+		return nil, invalid("client %d spreads keys among servers, and WithRestartQuarantine is for single ones", l.shards[0].client+1)
+	}
 	l.telemetry, err = newTelemetry(l.config.tracers, l.config.meters, l.config.attributes, singleAddrs(endpoints))
 	if err != nil {
 		return nil, fmt.Errorf("redlock: metrics: %w", err)
@@ -140,6 +143,12 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 	if !l.config.noLine {
 		nodes.EnableLines(value.NewID(l.config.call.Owner), nodeNames(endpoints))
 		l.calls.Listeners = nodes.NewListeners(l.called)
+	}
+	if l.config.noScript {
+		nodes.DisableScripts()
+	}
+	if l.config.restart != 0 {
+		nodes.Quarantine(l.config.restart)
 	}
 	if l.config.pipeline {
 		nodes.EnableBatches()

@@ -47,6 +47,9 @@ func (l *Locker) newRequestAll(ctx context.Context, resources []string, ttl time
 	if len(all) == 1 {
 		return l.newRequest(ctx, all[0], ttl, opts)
 	}
+	if l.config.noScript {
+		return request{}, invalid("a lock on %d resources needs scripts, and New was given WithoutScripts", len(all))
+	}
 	if a, b, found := script.Clash(all); found {
 		return request{}, invalid("resource %s is a key that belongs to resource %s", fault.Quote(b), fault.Quote(a))
 	}
@@ -78,7 +81,13 @@ func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption)
 	if err != nil {
 		return request{}, err
 	}
+	if l.config.noScript && call.Keep != 0 {
+		return request{}, errScriptlessToken()
+	}
 	for _, resource := range h.Resources {
+		if l.config.restart != 0 && resource == script.Up {
+			return request{}, invalid("resource %s is a key that WithRestartQuarantine keeps", fault.Quote(resource))
+		}
 		if call.Keep != 0 && !script.Tags(resource) {
 			return request{}, invalid("resource %s cannot have a fencing token: with a } and no hash tag, no counter can lie in its slot of a Cluster",
 				fault.Quote(resource))

@@ -1,15 +1,16 @@
 package redlock
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/finding"
 	"github.com/b0401464/redlock/internal/inspect"
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/notify"
@@ -124,27 +125,29 @@ func waiters(line []inspect.Waiting) []Waiter {
 // String returns a line that says what follows from what the nodes have told, a table of that,
 // and one of the line if somebody waits.
 func (s State) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", fault.Quote(s.Resource), s.summary())
+	text := fault.Quote(s.Resource) + ": " + s.summary()
 	if s.Token > 0 {
-		fmt.Fprintf(&b, ", token %d", s.Token)
+		text += fmt.Sprintf(", token %d", s.Token)
 	}
 	if len(s.Waiting) > 0 {
-		fmt.Fprintf(&b, ", %d in line at node %d", len(s.Waiting), s.Gate)
+		text += fmt.Sprintf(", %d in line at node %d", len(s.Waiting), s.Gate)
 	}
-	nodes := [][]string{{"NODE", "ADDRESS", "HOLDER", "SINCE", "LEFT", "MARK"}}
-	for i := range s.Nodes {
-		nodes = append(nodes, s.Nodes[i].row(s.At))
-	}
-	writeTable(&b, nodes)
-	if len(s.Waiting) > 0 {
-		line := [][]string{{"LINE", "WAITS", "SINCE", "MARK"}}
-		for i, w := range s.Waiting {
-			line = append(line, w.row(i+1, s.At))
+	lines := []string{text}
+	if len(s.Nodes) > 0 {
+		rows := [][]string{{"NODE", "ADDRESS", "HOLDER", "SINCE", "LEFT", "MARK", "NOTE"}}
+		for i := range s.Nodes {
+			rows = append(rows, s.Nodes[i].row(s.At))
 		}
-		writeTable(&b, line)
+		lines = append(lines, finding.Columns(rows)...)
 	}
-	return b.String()
+	if len(s.Waiting) > 0 {
+		rows := [][]string{{"LINE", "WAITS", "SINCE", "MARK", "NOTE"}}
+		for i, w := range s.Waiting {
+			rows = append(rows, w.row(i+1, s.At))
+		}
+		lines = append(lines, finding.Columns(rows)...)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (s State) summary() string {
@@ -196,43 +199,36 @@ func (h Holder) named(now time.Time) string {
 }
 
 func (n *NodeState) row(now time.Time) []string {
-	row := []string{strconv.Itoa(n.Node), n.Addr}
+	row := []string{strconv.Itoa(n.Node), n.Addr, "nobody", "", "", n.Holder.Mark, ""}
+	if n.Holder.Mark != "" {
+		row[2], row[4] = cmp.Or(n.Holder.Owner, "unnamed"), "for ever"
+		if !n.Holder.Since.IsZero() {
+			row[3] = rough(n.Holder.age(now)).String()
+		}
+		if n.Remaining != Forever {
+			row[4] = rough(n.Remaining).String()
+		}
+	}
 	switch {
 	case n.Err != nil:
-		row = append(row, errText(n.Err))
-	case n.Holder.Mark == "" && n.Kept:
-		row = append(row, "nobody: kept for the next in line")
-	case n.Holder.Mark == "":
-		row = append(row, "nobody")
-	default:
-		left := "for ever"
-		if n.Remaining != Forever {
-			left = rough(n.Remaining).String()
-		}
-		owner, since := "unnamed", ""
-		if n.Holder.Owner != "" {
-			owner, since = n.Holder.Owner, rough(n.Holder.age(now)).String()
-		}
-		row = append(row, owner, since, left, n.Holder.Mark)
-	}
-	if n.PartErr != nil {
-		row = append(row, "not all told: "+errText(n.PartErr))
+		row[2], row[6] = "?", errText(n.Err)
+	case n.PartErr != nil:
+		row[6] = "has not told all: " + errText(n.PartErr)
+	case n.Kept:
+		row[6] = "kept for the next one in line"
 	}
 	return row
 }
 
 func (w Waiter) row(number int, now time.Time) []string {
-	owner, since := w.Owner, ""
-	if owner == "" {
-		owner = "unnamed"
-	}
+	row := []string{strconv.Itoa(number), cmp.Or(w.Owner, "unnamed"), "", w.Mark, ""}
 	if !w.Since.IsZero() {
-		since = rough(max(now.Sub(w.Since), 0)).String()
+		row[2] = rough(max(now.Sub(w.Since), 0)).String()
 	}
 	if w.Called {
-		since = strings.TrimPrefix(since+", called", ", ")
+		row[4] = "called"
 	}
-	return []string{strconv.Itoa(number), owner, since, w.Mark}
+	return row
 }
 
 // errText returns what a node's error says, without which node that is.
@@ -241,30 +237,6 @@ func errText(err error) string {
 		err = n.Err
 	}
 	return fault.OneLine(fault.Shorten(err.Error()))
-}
-
-// writeTable writes rows with their columns below each other, each behind a line break. The
-// last cell of a row may be longer than its column.
-func writeTable(b *strings.Builder, rows [][]string) {
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row[:len(row)-1] {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString(cell)
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]+2-utf8.RuneCountInString(cell)))
-			}
-		}
-		b.WriteString("\n" + strings.TrimRight(line.String(), " "))
-	}
 }
 
 // MarshalJSON returns an object whose names are in snake case. Times are in RFC 3339, durations

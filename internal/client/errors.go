@@ -24,7 +24,7 @@ func Unrun(err error) bool {
 	}
 	switch code(err.Error()) {
 	case "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF",
-		"MOVED", "ASK", "CROSSSLOT", "NOAUTH", "NOSCRIPT":
+		"MOVED", "ASK", "CROSSSLOT", "NOAUTH", "NOSCRIPT", "QUARANTINE":
 		return true
 	}
 	return redis.HasErrorPrefix(err, "max number of clients") // which passes over ERR

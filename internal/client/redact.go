@@ -8,9 +8,18 @@ import (
 // Redact returns err without value, a secret, in its text: Redis quotes the arguments of a
 // command it does not know, cut where they get long. It stays what the functions of this
 // package tell of it.
-func Redact(err error, value string) error {
+func Redact(err error, value string) error { return reworded(err, redacted(err.Error(), value)) }
+
+// WithoutArguments returns err without those of a command that the server does not know. Of
+// a login they are a password, which [Redact] takes out only if it is known.
+func WithoutArguments(err error) error {
+	before, _, _ := strings.Cut(err.Error(), ", with args beginning with")
+	return reworded(err, before)
+}
+
+// reworded returns err with another text.
+func reworded(err error, clean string) error {
 	text := err.Error()
-	clean := redacted(text, value)
 	switch {
 	case clean == text:
 		return err

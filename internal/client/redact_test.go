@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,4 +25,12 @@ func TestAValueIsTakenOutOfATextWhereverAndHoweverMuchOfItIsThere(t *testing.T) 
 	}
 	assert.Equal(t, "ERR a", redacted("ERR a", ""))
 	assert.Equal(t, "ERR [value]", redacted("ERR a", "a"))
+}
+
+func TestAnErrorStaysWhatItIsWithoutTheArgumentsInIt(t *testing.T) {
+	quoted := WithoutArguments(replyError("ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'me' 'secret' "))
+	assert.EqualError(t, quoted, "ERR unknown command 'HELLO'")
+	assert.True(t, Unknown(quoted))
+	plain := errors.New("no arguments")
+	assert.Same(t, plain, WithoutArguments(plain))
 }

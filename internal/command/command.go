@@ -24,6 +24,7 @@ type Set struct {
 	gate    *Gate    // nil without a line
 	fence   *fence   // nil without a fencing token
 	several *several // nil for one resource
+	least   any      // for how many ms a server that acquires is up; nil if that does not matter
 	// Room for the keys and the arguments of both, with one resource.
 	oneKey      [1]any
 	acquireArgs [3 + 1 + 2]any
@@ -55,6 +56,7 @@ func appendKeys(keys []any, resources []string) []any {
 // likely nobody has the resource.
 func (s *Set) Acquires(ttl time.Duration, free bool) {
 	s.ttl = milliseconds(ttl)
+	defer s.quarantine(&s.acquire)
 	if s.fence != nil {
 		s.acquire = s.fence.acquire(s, ttl)
 		return
@@ -64,6 +66,17 @@ func (s *Set) Acquires(ttl time.Duration, free bool) {
 		Args: script.Acquire.Append(s.acquireArgs[:0], s.keys, s.value, s.ttl),
 	}
 	s.acquire.Native = free && s.several == nil
+}
+
+// Quarantine has servers acquire only once they have been up for so many ms, before Acquires.
+func (s *Set) Quarantine(ms any) { s.least = ms }
+
+// quarantine makes c, which acquires, a command that such a server alone carries out.
+func (s *Set) quarantine(c *node.Command) {
+	if s.least != nil {
+		c.Script, c.Args = c.Script.Quarantine(c.Args, s.least)
+		c.Native = false
+	}
 }
 
 // A converted is a TTL as a command takes it.

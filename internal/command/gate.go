@@ -51,6 +51,7 @@ func (s *Set) Enter(gt *Gate, resource string, e Entry) {
 		c.Reply, c.Script = node.Counts, script.AcquireGateFenced
 		c.Args = script.AcquireGateFenced.Args(keys, s.value, s.ttl, e.Self, e.Came, t.proposal, t.keep)
 	}
+	s.quarantine(&gt.acquire)
 }
 
 // keys returns the resource, its line, its reservation. The arguments they are in are

@@ -83,6 +83,7 @@ func (s *Set) EnterAll(self any) {
 			c.Script, c.Reply = script.AcquireGatesFenced, node.Counts
 			c.Args = script.AcquireGatesFenced.Args(keys, s.value, s.ttl, self, n, len(kept), t.proposal, t.keep)
 		}
+		s.quarantine(&c)
 		return c
 	})
 }

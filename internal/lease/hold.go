@@ -264,6 +264,13 @@ func (h *Hold) held(ctx context.Context, result string) {
 // Valid reports whether the lock is held and its validity not over.
 func (h *Hold) Valid() bool { return h.left() > 0 }
 
+// TTL returns that of the lock, as it was set last.
+func (h *Hold) TTL() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease.ttl
+}
+
 // Until returns the moment until which the lock is valid, or was if it is over.
 func (h *Hold) Until() time.Time {
 	h.mu.Lock()

@@ -55,6 +55,7 @@ type Call struct {
 	native string       // the command of the server that goes first, until it has; empty for none
 	again  time.Time    // when the script was asked behind that; zero if it was not
 	copied bool         // it may have done something though it has failed
+	unsent bool         // an acquire was not sent, as the server cannot delete what it would grant
 	// told says that its failure has been told of, or that there is none to tell of.
 	told   atomic.Bool
 	wanted wanted         // what is sent is
@@ -130,7 +131,8 @@ func (v *Call) Due(send bool) {
 		v.file(Vote{Kind: Skipped})
 		return
 	}
-	if v.queue = v.Node.queues.Of(v.resource()); v.queue == nil {
+	v.queue = v.Node.queues.Of(v.resource())
+	if v.queue == nil || v.native == "" && v.Node.native.only {
 		v.Node.start(v)
 		return
 	}

@@ -18,6 +18,7 @@ import (
 // nobody is to hear of a command that it does not know. What these commands leave to be
 // said, the script is asked.
 type native struct {
+	only    bool                   // there is nothing else: no script is run
 	sets    bool                   // the client is one of go-redis, which reads what SET says
 	pairs   bool                   // commands go in batches: two of them make one packet
 	deletes atomic.Pointer[string] // one of the names below; nil if that is not known
@@ -26,6 +27,7 @@ type native struct {
 // Names of the commands that go first.
 const (
 	setNX   = "set"
+	ifEq    = "ifeq"
 	delex   = "delex"
 	delifeq = "delifeq"
 	noneHas = "none"
@@ -45,6 +47,8 @@ const near = 5 * time.Millisecond
 // command returns the name of the command that does what c does, or nothing.
 func (s *native) command(c *Command, trip time.Duration) string {
 	switch {
+	case s.only:
+		return s.known(c)
 	case !c.Native || !s.sets:
 		return ""
 	case c.Op == OpAcquire && trip <= near:
@@ -58,6 +62,20 @@ func (s *native) command(c *Command, trip time.Duration) string {
 		return *name
 	}
 	return ""
+}
+
+// known returns the name of the command that does what c does where there are no scripts, or
+// nothing if it is not known yet that the server has what that takes.
+func (s *native) known(c *Command) string {
+	name := s.deletes.Load()
+	switch {
+	case name == nil:
+		return ""
+	case c.Op == OpRelease:
+		return *name
+	default:
+		return setNX
+	}
 }
 
 // asks reports whether a release is to tell which command the server has.
@@ -95,14 +113,22 @@ func asking(c *Command, args []any) []any {
 func (v *Call) nativeArgs() []any {
 	v.used.Store(true)
 	args, room, value := v.Command.Args, v.room[:0], script.First(v.Command.Args)
-	switch key := script.Key(args); v.native {
-	case setNX:
+	switch key := script.Key(args); {
+	case v.native == setNX && v.Command.Op == OpExtend:
+		return append(room, setNX, key, value, ifEq, value, "px", script.Second(args))
+	case v.native == setNX:
 		return append(room, setNX, key, value, "nx", "px", script.Second(args))
-	case delex:
-		return append(room, delex, key, "ifeq", value)
 	default:
-		return append(room, delifeq, key, value)
+		return deletion(room, v.native, key, value)
 	}
+}
+
+// deletion appends the arguments of the command of that name which compares and deletes.
+func deletion(room []any, name string, key, value any) []any {
+	if name == delex {
+		return append(room, delex, key, "ifeq", value)
+	}
+	return append(room, delifeq, key, value)
 }
 
 // and returns what follows a native release at a gate in the same batch: whether somebody
@@ -142,6 +168,8 @@ func (v *Call) wantsScript(a client.Answer) bool {
 	switch {
 	case v.native == "":
 		return false
+	case v.Node.native.only && v.Command.Op != OpRelease:
+		return a.Err != nil || a.Reply != client.IsSet
 	case a.Err != nil && v.Command.Op == OpAcquire:
 		return client.IsReply(a.Err)
 	case a.Err != nil:

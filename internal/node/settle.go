@@ -22,8 +22,11 @@ const maxHung = 4
 // maxAsks bounds how often a node is asked again whose refusals name what it is owed.
 const maxAsks = 5
 
-// final reports whether what came of a release is: a key of another type is not ours.
-func final(err error) bool { return err == nil || strings.Contains(err.Error(), "WRONGTYPE") }
+// final reports whether what came of a release is: a key of another type is not ours. DELEX
+// has words of its own for that.
+func final(err error) bool {
+	return err == nil || strings.Contains(err.Error(), "WRONGTYPE") || strings.Contains(err.Error(), "should be of string type")
+}
 
 // errHangs is what came of a try that the node timeout has ended.
 var errHangs = errors.New("hangs")
@@ -175,7 +178,7 @@ func (r *release) try(by *Call) (err error) {
 	v, in, effect, begun := r.call, Vote{}, Maybe, time.Now()
 	v.Owner.Retrying(v.Node.Index)
 	defer func() { v.Owner.Retried(v.Node.Index, effect) }() // if the client calls runtime.Goexit, too
-	a := by.script(r.command, nil)
+	a := by.do(r.command)
 	if err = a.Err; err == nil {
 		err = in.read(r.command, a.Reply)
 	}

@@ -54,7 +54,7 @@ func (v *Call) effect(c *Command, said Kind, err error, begun time.Time) Effect 
 	switch {
 	case err == nil && (said == Granted || said == Extended || said == Removed):
 		return Done
-	case once && (err == nil || client.Unconnected(err) || client.Unrun(err)):
+	case v.unsent && c == v.Command, once && (err == nil || client.Unconnected(err) || client.Unrun(err)):
 		return Undone
 	case c.Op == OpRelease && !begun.Before(v.Owner.Until(v.Node.Index)): // the value was not there any more
 		return Undone
@@ -66,6 +66,9 @@ func (v *Call) effect(c *Command, said Kind, err error, begun time.Time) Effect 
 // use a resource and its line, as while a Cluster moves their slot, the plain one
 // does, and there is no line for a while.
 func (v *Call) exchange(first *client.Answer) client.Answer {
+	if v.Node.native.only {
+		return v.withoutScripts(v.Command, first)
+	}
 	if v.native != "" {
 		a := v.direct(first)
 		wants := v.wantsScript(a)

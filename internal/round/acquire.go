@@ -46,6 +46,7 @@ func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, t
 	g := newGrant(f, resources, value)
 	defer g.undo(ctx, &returned, l.Timeout)
 	g.fences(fc)
+	g.commands.Quarantine(f.least)
 	g.commands.Acquires(ttl, t.free())
 	g.enter(t)
 	a := &attempt{round: f.newRound(node.OpAcquire, l), grant: g, plan: t}

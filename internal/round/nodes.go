@@ -28,6 +28,8 @@ type Nodes struct {
 	lines  *lines // nil without lines of waiting Lockers
 	alarms alarm.Clock
 	timers sync.Pool // of *timer, stopped
+	plain  bool      // no scripts are run
+	least  any       // for how many ms a node that acquires is up; nil if that does not matter
 
 	// Clock tells for how long locks last, and how late nodes are with them.
 	Clock *clock.Clock
@@ -88,6 +90,32 @@ func (f *Nodes) EnableBatches() {
 	for _, n := range f.each {
 		n.EnableBatches()
 	}
+}
+
+// DisableScripts has all nodes do without scripts. Then there are no lines and no tokens, a lock
+// is on one resource, and each command that lets it last is for its own TTL.
+func (f *Nodes) DisableScripts() {
+	f.plain = true
+	for _, n := range f.each {
+		n.DisableScripts()
+	}
+}
+
+// Quarantine has nodes acquire only once their servers have been up for so long.
+func (f *Nodes) Quarantine(d time.Duration) {
+	f.least = d.Milliseconds() + 1 // what is cut off counts
+}
+
+// Scripts reports whether the nodes run scripts.
+func (f *Nodes) Scripts() bool { return !f.plain }
+
+// Clients returns the nodes' clients.
+func (f *Nodes) Clients() []client.Client {
+	all := make([]client.Client, len(f.each))
+	for i, n := range f.each {
+		all[i] = n.Client
+	}
+	return all
 }
 
 // Size returns the number of nodes.

@@ -45,6 +45,10 @@ func (n *node) requireNamed(v string) {
 func (n *node) requireName(v, told string) {
 	n.t.Helper()
 	want, got := value.NameOf(v), value.ReadName(told)
+	if _, _, ok := want.Owner(); ok {
+		require.Equal(n.t, value.Tell(v), told)
+	}
+	require.Equal(n.t, want.Mark, value.ReadName(value.Tell(v)).Mark)
 	require.Equal(n.t, want.Mark, got.Mark, "%q", v)
 	owner, since, ok := want.Owner()
 	gotOwner, gotSince, gotOK := got.Owner()

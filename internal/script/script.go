@@ -9,6 +9,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,6 +40,33 @@ var (
 	ExtendFenced       = load(read("extend_fenced.lua"), 2)
 )
 
+// quarantined are the scripts that acquire, each behind a look at how long the server is up.
+var quarantined = func() map[*Script]*Script {
+	all := make(map[*Script]*Script)
+	for _, s := range []*Script{Acquire, AcquireGate, AcquireGates, AcquireFenced, AcquireGateFenced, AcquireGatesFenced} {
+		all[s] = s.behind(read("quarantine.lua"))
+	}
+	return all
+}()
+
+// Up is a key of its own that a quarantine keeps.
+const Up = "redlock:up"
+
+// upKey is that, converted once.
+var upKey any = Up
+
+// Quarantine returns the script that does what s does, which acquires, on a server that was
+// started so many ms ago at least, and its arguments. Elsewhere it fails with QUARANTINE, and has
+// changed nothing. It returns nil for a script that does not acquire.
+func (s *Script) Quarantine(args []any, ms any) (*Script, []any) {
+	q, n := quarantined[s], 3+args[2].(int)
+	if q == nil {
+		return nil, nil
+	}
+	keys := append(slices.Clone(args[3:n]), upKey)
+	return q, append(q.Args(keys, args[n:]...), ms)
+}
+
 // A Script is a Lua script for any number of keys, and the same for those of one resource.
 type Script struct {
 	some, one version
@@ -55,7 +83,7 @@ type version struct {
 }
 
 // Count is how many versions there are.
-const Count = 16
+const Count = 24
 
 var loaded int
 
@@ -67,6 +95,15 @@ func load(source string, keys int) *Script {
 		s.one = newVersion(literal(source, keys))
 	}
 	return s
+}
+
+// behind returns the script with a text before it, which has a key more.
+func (s *Script) behind(text string) *Script {
+	b := &Script{some: newVersion(text + s.some.source.(string))}
+	if s.keys > 0 {
+		b.one, b.keys = newVersion(text+s.one.source.(string)), s.keys+1
+	}
+	return b
 }
 
 func newVersion(source string) version {

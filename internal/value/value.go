@@ -86,7 +86,16 @@ type Name struct {
 	told string // since when, and whose it is; see Owner
 }
 
-// NameOf returns the name of a value, as the scripts tell it.
+// Tell returns the name of a value as the scripts tell it.
+func Tell(value string) string {
+	n := NameOf(value)
+	if _, _, ok := n.Owner(); ok {
+		return n.Mark + " " + n.told
+	}
+	return n.Mark
+}
+
+// NameOf returns the name of a value.
 func NameOf(value string) Name {
 	n := Name{Mark: Mark(value)}
 	if len(value) > random+1 && value[random] == ' ' && isHex(value[:random]) {

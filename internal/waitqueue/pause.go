@@ -18,6 +18,10 @@ const (
 // that it will be told. A node may never give it.
 const maxUnheard = 4
 
+// maxFailed is how often in a row a Locker asks again soon that stands in line, and whose gate
+// fails. It may fail for long, as a server does that grants nothing yet.
+const maxFailed = 4
+
 // pauseInLine returns how long to wait before the next attempt if nobody says
 // earlier that there is a reason for it.
 func (w *Waiter) pauseInLine(res *round.Result, s *Facts) time.Duration {
@@ -36,6 +40,8 @@ func (w *Waiter) pauseInLine(res *round.Result, s *Facts) time.Duration {
 			return pause
 		}
 		return w.toldPause(pause, s)
+	case w.failed > maxFailed:
+		return w.polls(s)
 	case w.joined && res.Gate.Granted && w.alone <= maxAlone:
 		return time.Duration((0.75 + s.Random()/2) * float64(alonePause<<w.alone))
 	case w.joined && res.RetryAfter > 0 && s.Well:

@@ -29,6 +29,7 @@ type Waiter struct {
 	came    string // when the gate saw it first; empty if it has not said so
 	view    View   // of the gate
 	unheard int    // attempts while it waited for the confirmation that the node listens
+	failed  int    // attempts in a row in which the gate has neither granted nor refused
 	rank    int    // how many were before it when the gate said so last
 	alone   int    // attempts in a row in which the gate alone has granted
 	yielded int    // attempts in which several resources were left to one that was called
@@ -105,6 +106,9 @@ func (w *Waiter) Learn(now time.Time, random func() float64, res *round.Result) 
 	}
 	if w.alone++; !res.Gate.Granted {
 		w.alone = 0
+	}
+	if w.failed++; res.Gate.Granted || res.Gate.Refused {
+		w.failed = 0
 	}
 	w.came = cmp.Or(res.Gate.Came, w.came)
 	if res.Gate.Refused {

@@ -20,8 +20,11 @@ const (
 const brief = 250 * ms
 
 // checkProgress checks the last part of (f): nobody waits for long for a resource
-// that nobody has.
+// that nobody has. Of a release without scripts nobody is told.
 func (w *world) checkProgress() {
+	if w.profile.plain > 0 {
+		return
+	}
 	for _, resource := range w.resources {
 		taken := w.taken(resource)
 		others := slices.Clone(taken)

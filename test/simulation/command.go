@@ -31,6 +31,7 @@ func (o op) String() string {
 type scriptKind struct {
 	op                  op
 	gate, gates, fenced bool
+	kept                bool // behind a look for how long the server is up
 }
 
 // scripts finds a script's kind by its name and by its source.
@@ -45,6 +46,10 @@ var scripts = func() map[string]scriptKind {
 		script.AcquireGatesFenced: {op: acquire, gates: true, fenced: true},
 	} {
 		s.Each(func(sha, source string) { all[sha], all[source] = k, k })
+		k.kept = true
+		if q, _ := s.Quarantine([]any{"", "", 0}, 0); q != nil {
+			q.Each(func(sha, source string) { all[sha], all[source] = k, k })
+		}
 	}
 	return all
 }()
@@ -60,7 +65,12 @@ func newCommand(args []string) command {
 		c.op, c.keys, c.value, c.ttl = acquire, args[1:2], args[2], time.Duration(ms)*time.Millisecond
 		return c
 	}
-	if len(args) == 4 && args[0] == "delex" && args[2] == "ifeq" {
+	if len(args) == 7 && args[0] == "set" && args[3] == "ifeq" {
+		ms, _ := strconv.Atoi(args[6])
+		c.op, c.keys, c.value, c.ttl = extend, args[1:2], args[2], time.Duration(ms)*time.Millisecond
+		return c
+	}
+	if len(args) == 4 && args[0] == "delex" && args[2] == "ifeq" && args[3] != "redlock:try" {
 		c.op, c.keys, c.value = release, args[1:2], args[3]
 		return c
 	}
@@ -76,6 +86,7 @@ func newCommand(args []string) command {
 		c.locker = args[3+n+lockerAt[c.op]]
 		c.tellsLine(args[3+n+lockerAt[c.op]+1])
 	}
+	c.kept = kind.kept
 	c.proposes = kind.op == acquire && kind.fenced && (kind.gate || kind.gates || args[5+n] == "1")
 	if len(args) > 4+n {
 		ms, _ := strconv.Atoi(args[4+n])
@@ -105,6 +116,8 @@ func (c *command) about(kind scriptKind, n int) {
 		}
 	case kind.fenced:
 		n /= 2
+	case kind.kept:
+		n--
 	}
 	c.keys = c.keys[:n]
 }
@@ -130,6 +143,9 @@ func (c *command) propose(off time.Duration) {
 		return
 	}
 	i := len(c.args) - 2 // before how long to keep the counter
+	if c.kept {
+		i--
+	}
 	if n, err := strconv.ParseInt(c.args[i], 10, 64); err == nil {
 		c.args[i] = strconv.FormatInt(max(n+off.Microseconds(), 0), 10)
 	}
@@ -138,6 +154,7 @@ func (c *command) propose(off time.Duration) {
 // A command is one of a request.
 type command struct {
 	op    op
+	kept  bool   // it looks for how long the server is up
 	gate  bool   // it deals with the line too
 	lines []line // that it deals with; of an acquire for several resources, none
 	args  []string

@@ -49,6 +49,9 @@ func (w *world) episode(i int) {
 	w.close(r, length)
 	w.disturb(r, length)
 	heal()
+	if d := w.profile.keeps; d != 0 {
+		time.Sleep(d + d/50 + 2*sec) // by slow clocks, and in whole seconds
+	}
 	w.await(r)
 	workers.Wait()
 	w.quiet()

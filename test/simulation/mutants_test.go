@@ -108,6 +108,15 @@ var mutants = []mutant{
 	{"a native acquire that takes a refusal for a grant", []edit{
 		{"internal/client/process.go", "case set:", "case set || c.BoolCmd.Val() == set:"},
 	}},
+	{"an acquire without scripts that takes a refusal for a grant", []edit{
+		{"internal/node/noscripts.go", "case has == c.value():", "case has != \"\":"},
+	}},
+	{"an extension without scripts that takes gone for extended", []edit{
+		{"internal/node/noscripts.go", "		return client.Answer{Reply: int64(-1)}\n	case a.Err != nil || !is:", "		return client.Answer{Reply: int64(1)}\n	case a.Err != nil || !is:"},
+	}},
+	{"a node that votes at once after a restart", []edit{
+		{"internal/script/quarantine.lua", "if (tonumber(known) or 0) < tonumber(least) or left < 0 or left > 50 then", "if false then"},
+	}},
 	{"places in line by the clock of the gate alone", []edit{
 		{"internal/script/acquire_gate.lua", "math.max(now[1] * 1000000 + now[2], (tonumber(last[2]) or 0) + 1))", "now[1] * 1000000 + now[2])"},
 	}},

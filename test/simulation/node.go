@@ -3,12 +3,15 @@ package simulation
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
+
+	"github.com/b0401464/redlock/test/rig"
 )
 
 // A node is an in-memory Redis with a clock of its own.
@@ -19,6 +22,8 @@ type node struct {
 	rate  float64       // of its clock: how much faster than time it runs
 	off   time.Duration // what it says the time is, beside that; keys last as long all the same
 	now   time.Time     // by its clock, at the last tick
+
+	begins time.Time // when it was started last, by its clock
 
 	frozen  bool
 	down    bool
@@ -44,6 +49,7 @@ func newNode(w *world, id int) *node {
 	if w.profile.skewed {
 		n.rate += (2*w.random("clock", id).Float64() - 1) * maxSkew
 	}
+	n.begins = w.began.Add(-time.Hour)
 	n.redis.SetTime(w.began)
 	n.redis.ClockTTL(true)
 	// A first connection starts the server. The others are the simulator's own
@@ -51,7 +57,7 @@ func newNode(w *world, id int) *node {
 	if c, err := n.redis.Dial(); err == nil {
 		_ = c.Close()
 	}
-	n.redis.Server().SetPreHook(n.saysTime)
+	n.redis.Server().SetPreHook(n.answers)
 	return n
 }
 
@@ -64,8 +70,13 @@ func (n *node) tick() {
 	n.redis.SetTime(n.now)
 }
 
+// answers deals with what the server does not know, or says otherwise.
+func (n *node) answers(c *server.Peer, cmd string, args ...string) bool {
+	return n.saysTime(c, cmd) || n.saysAge(c, cmd) || rig.SetIfEq(n.redis, c, cmd, args)
+}
+
 // saysTime answers TIME while the clock is off.
-func (n *node) saysTime(c *server.Peer, cmd string, _ ...string) bool {
+func (n *node) saysTime(c *server.Peer, cmd string) bool {
 	if cmd != "TIME" || n.off == 0 {
 		return false
 	}
@@ -73,6 +84,15 @@ func (n *node) saysTime(c *server.Peer, cmd string, _ ...string) bool {
 	c.WriteLen(2)
 	c.WriteBulk(strconv.FormatInt(now.Unix(), 10))
 	c.WriteBulk(strconv.Itoa(now.Nanosecond() / 1000))
+	return true
+}
+
+// saysAge answers INFO, of which a script asks for how long the node is up.
+func (n *node) saysAge(c *server.Peer, cmd string) bool {
+	if cmd != "INFO" {
+		return false
+	}
+	c.WriteBulk(fmt.Sprintf("uptime_in_seconds:%d\r\n", n.now.Unix()-n.begins.Unix()))
 	return true
 }
 
@@ -207,6 +227,7 @@ func (n *node) start(empty bool) {
 	}
 	n.down = false
 	n.tick()
+	n.begins = n.now
 	for key := range n.here {
 		n.look(key, nil, ended{})
 	}

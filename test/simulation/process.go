@@ -20,6 +20,7 @@ type process struct {
 	clients []*redis.Client
 	links   []*link
 	wall    time.Duration   // how far its wall clock is off
+	plain   bool            // it runs no scripts
 	hasty   bool            // its clients have the options that the README recommends
 	under   int             // node calls under way
 	life    context.Context //nolint:containedctx // ends when it is killed
@@ -44,11 +45,18 @@ func newProcess(w *world) *process {
 	}
 	w.links = append(w.links, p.links...)
 	var opts []redlock.Option
-	if p.id%2 == 1 || w.profile.fenced { // the others lock beside them
+	p.plain = chance(w.random("plain", p.id), w.profile.plain)
+	switch {
+	case p.plain:
+		opts = append(opts, redlock.WithoutScripts())
+	case p.id%2 == 1 || w.profile.fenced: // the others lock beside them
 		opts = append(opts, redlock.WithFencing(w.profile.keep))
 	}
 	if p.id%3 > 0 {
 		opts = append(opts, redlock.WithOwner(fmt.Sprint("process ", p.id)))
+	}
+	if d := w.profile.keeps; d != 0 {
+		opts = append(opts, redlock.WithRestartQuarantine(d))
 	}
 	piped := p.id%4 > 1
 	if piped {
@@ -60,7 +68,7 @@ func newProcess(w *world) *process {
 	}
 	p.locker = locker
 	w.everybody = append(w.everybody, p)
-	w.log("process %d begins, recommended client options: %t, in batches: %t, its wall clock is off by %v", p.id, p.hasty, piped, p.wall)
+	w.log("process %d begins, recommended client options: %t, in batches: %t, without scripts: %t, its wall clock is off by %v", p.id, p.hasty, piped, p.plain, p.wall)
 	return p
 }
 

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/b0401464/redlock"
@@ -28,6 +29,8 @@ type profile struct {
 	apart   time.Duration    // by which the processes' wall clocks differ at most
 	several float64          // share of locks on several resources
 	fenced  bool             // all processes take tokens, not only every second one
+	keeps   time.Duration    // how long a node does not vote after a restart; 0 if it does
+	plain   float64          // share of processes that run no scripts; they take no tokens
 	keep    time.Duration    // of the counters of tokens
 	fair    weather          // in and after an episode
 	foul    weather          // during one
@@ -48,7 +51,7 @@ var profiles = []func(*rand.Rand) profile{crowd, jitter, mixed, mixed, amnesia, 
 // lines are those in which many wait in line.
 var lines = []func(*rand.Rand) profile{queue, queue, throng}
 
-func pickProfile(r, line, several *rand.Rand) profile {
+func pickProfile(r, line, several, plain, quarantine *rand.Rand) profile {
 	p := profiles[r.IntN(len(profiles))](r)
 	if chance(line, 0.2) {
 		p = lines[r.IntN(len(lines))](r)
@@ -64,6 +67,17 @@ func pickProfile(r, line, several *rand.Rand) profile {
 	p.keep = redlock.Forever
 	if chance(r, 0.5) {
 		p.keep = 2 * max(p.lasting[1], waiterTTL) // the least that the longest lock allows
+	}
+	if loses := slices.Contains(p.kinds, restartsEmpty); loses && p.habits.queues == 0 && chance(quarantine, 0.4) {
+		p.keeps = max(p.lasting[1], waiterTTL)
+		return p
+	}
+	// Beside a line others that heed none would only be in its way.
+	if chance(plain, 0.2) && p.several == 0 {
+		p.plain = 1
+		if p.habits.queues == 0 && chance(plain, 0.5) {
+			p.plain = 0.5
+		}
 	}
 	return p
 }

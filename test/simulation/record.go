@@ -102,7 +102,7 @@ func (w *world) applied(n *node, m *message, c *command, answer string) {
 		w.stats.Copies++
 	}
 	for _, v := range w.valuesOf(c) {
-		if c.op == extend && c.ttl > 0 && strings.HasPrefix(answer, ":") && !strings.HasPrefix(answer, ":-") {
+		if c.op == extend && c.ttl > 0 && (strings.HasPrefix(answer, ":") && !strings.HasPrefix(answer, ":-") || answer == "+OK\r\n") {
 			v.votes = append(v.votes, vote{n.id, time.Now()})
 		}
 		w.events = append(w.events, event{

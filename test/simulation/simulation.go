@@ -36,7 +36,7 @@
 //   - (a) The intervals of two holders of one resource never overlap. An interval
 //     is from the return of Lock until the lock's context ends or Unlock is
 //     called. It is excused where a loss of data had left the earlier lock on
-//     fewer nodes than a majority.
+//     fewer nodes than a majority, unless nodes are kept from voting after a restart.
 //
 //   - (a2) An extension is reported as a success only if a majority has voted for
 //     it, and the value was on a majority at every moment since the last success;
@@ -154,6 +154,7 @@ type Stats struct {
 
 	Panics     int     // of contexts of the program's own
 	Told       int     // calls that got no lock, whose error was judged
+	Overlaps   int     // pairs of holders at the same time, excused by that
 	Excused    int     // locks that a loss of data had left on less than a majority
 	Tokens     int     // pairs of grants whose tokens were compared
 	Clocked    int     // of them, after a counter may have been lost, for which the clocks stand in
@@ -186,6 +187,7 @@ func (s *Stats) Add(t *Stats) {
 	s.Line.add(&t.Line)
 	s.Panics += t.Panics
 	s.Told += t.Told
+	s.Overlaps += t.Overlaps
 	s.Excused += t.Excused
 	s.Tokens += t.Tokens
 	s.Clocked += t.Clocked
@@ -203,7 +205,7 @@ func (s *Stats) String() string {
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
 %v
-%d contexts of the program's own panicked; %d calls that got no lock were told why; %d locks excused for a loss of data; %d keys left behind, all explained
+%d contexts of the program's own panicked; %d calls that got no lock were told why; %d locks excused for a loss of data, and %d overlaps; %d keys left behind, all explained
 %d pairs of fencing tokens compared, for %d of them the clocks stand in
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
@@ -213,6 +215,6 @@ func (s *Stats) String() string {
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
 		&s.Line,
-		s.Panics, s.Told, s.Excused, s.LeftBehind, s.Tokens, s.Clocked,
+		s.Panics, s.Told, s.Excused, s.Overlaps, s.LeftBehind, s.Tokens, s.Clocked,
 		s.Waits, 100*s.WaitShare)
 }

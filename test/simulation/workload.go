@@ -247,7 +247,7 @@ func (k *worker) work(ctx context.Context, length time.Duration) bool {
 func (k *worker) extend(h *hold, p plan) {
 	r := k.random
 	ttl := p.ttl
-	if chance(r, 0.5) {
+	if chance(r, 0.5) && !h.process.plain {
 		low, high := k.w.profile.lasting[0], k.w.profile.lasting[1]
 		ttl = between(r, max(low, ttl/4), min(high, 4*ttl))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/b0401464/redlock/test/servers"
 )
 
-var permission = regexp.MustCompile("`(\\+[a-z|]+)`")
+var permission = regexp.MustCompile("`(\\+[a-z|]+|~\\S+)`")
 
 // permissionsFor returns the permissions that README.md names in the sentence that
 // begins with those words.
@@ -43,8 +43,8 @@ func setACL(t *testing.T, admin *redis.Client, more ...string) {
 }
 
 // refusals returns the commands that a server has refused to users, but for those of which the
-// README says so: by the first go-redis tells newer servers its version, and scripts try the
-// others.
+// README says so: by the first go-redis tells newer servers its version, scripts try the next
+// ones, and Check the last.
 func refusals(t *testing.T, admin *redis.Client) []string {
 	t.Helper()
 	log, err := admin.Do(t.Context(), "ACL", "LOG").Slice()
@@ -53,7 +53,7 @@ func refusals(t *testing.T, admin *redis.Client) []string {
 	for _, entry := range log {
 		fields, ok := entry.(map[any]any)
 		require.True(t, ok, "%T", entry)
-		if object := fields["object"].(string); !slices.Contains([]string{"client|setinfo", "delex", "delifeq"}, object) {
+		if object := fields["object"].(string); !slices.Contains([]string{"client|setinfo", "delex", "delifeq", "waitaof"}, object) {
 			all = append(all, object)
 		}
 	}

@@ -63,11 +63,11 @@ func asUser(name, password string) func(*redis.Options) {
 
 // newACLServer starts a server on which nobody can log in but an administrator,
 // after a restart too.
-func newACLServer(t *testing.T) (server *servers.Server, admin *redis.Client) {
+func newACLServer(t *testing.T, opts ...servers.Option) (server *servers.Server, admin *redis.Client) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "users.acl")
 	require.NoError(t, os.WriteFile(file, []byte(aclAdmin+"user default off\n"), 0o600))
-	server = servers.StartOne(t, servers.WithArgs("--aclfile", file))
+	server = servers.StartOne(t, append(opts, servers.WithArgs("--aclfile", file))...)
 	return server, server.Client(t, asUser("admin", "admin"))
 }
 

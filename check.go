@@ -1,0 +1,140 @@
+package redlock
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/b0401464/redlock/internal/check"
+	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/finding"
+)
+
+// Check reports whether the nodes and their clients are fit for locks of that ttl. It sends
+// each node TIME and INFO, takes and releases a lock on a key of its own, and tries the
+// waiting line. It needs no CONFIG and leaves nothing on the nodes: a key that it cannot
+// delete expires within ten seconds. A node that is down is a finding, not an error.
+//
+// Call it when a program starts, or from a command; not for each lock. It asks all nodes at
+// once and returns within four node timeouts ([WithNodeTimeout]), even if all of them hang.
+//
+// The error matches [ErrInvalidArgument] for a ttl that [Locker.Lock] refuses, [ErrShutdown],
+// or ctx's error. After the last two the Report has what was known by then.
+func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
+	if err := l.canLock(ctx); err != nil {
+		return Report{}, err
+	}
+	ttl, drift, err := checkTTL(ttl, l.config.drift, &l.config.call.Config.Config)
+	if err != nil {
+		return Report{}, err
+	}
+	if !l.locks.Count.Enter() {
+		return Report{}, ErrShutdown
+	}
+	defer l.locks.Count.Leave()
+	setup := &check.Setup{
+		Setup: finding.Setup{
+			TTL: ttl, Drift: drift, Timeout: l.config.call.Timeout(ttl),
+			Lines: !l.config.noLine, Batches: l.config.pipeline, Fencing: l.config.call.Keep != 0,
+			Scripts: !l.config.noScript, Quarantine: l.config.restart,
+		},
+		Clients: l.locks.Nodes.Clients(), Addrs: l.addrs,
+		Go: l.locks.Nodes.Go, Wall: l.locks.Clock.Wall, Stop: l.locks.Count.Closing(),
+	}
+	var nodes []finding.Node
+	if ctx.Err() == nil {
+		nodes = check.Run(ctx, setup)
+	}
+	report := newReport(&setup.Setup, nodes)
+	switch {
+	case ctx.Err() != nil:
+		return report, fmt.Errorf("redlock: check: %w", l.locks.CauseOf(ctx))
+	case l.locks.Count.Closed():
+		return report, ErrShutdown
+	default:
+		return report, nil
+	}
+}
+
+// A Finding is something about the set-up that is not as it should be.
+type Finding struct {
+	Code     Code     `json:"code"`
+	Severity Severity `json:"severity"`
+	Node     int      `json:"node,omitempty"` // from 1; 0 if it is about no single node
+	Addr     string   `json:"addr,omitempty"` // of the server
+	Text     string   `json:"text"`           // a sentence that says what is wrong
+	Remedy   string   `json:"remedy"`         // and one that says what to do
+}
+
+// A Code names what a [Finding] is about.
+type Code string
+
+// Codes of findings. There are no others.
+const (
+	CodeUnreachable   Code = "unreachable"    // the client cannot get to the node
+	CodeNoAnswer      Code = "no_answer"      // a command has had no answer within the node timeout
+	CodeNoLogin       Code = "no_login"       // the user name or the password is wrong
+	CodeNoMajority    Code = "no_majority"    // too few nodes grant locks
+	CodeNoScripts     Code = "no_scripts"     // the user cannot run scripts
+	CodeNoLocks       Code = "no_locks"       // a lock could not be taken, extended or released
+	CodeSentinel      Code = "sentinel"       // the address is that of a Sentinel
+	CodeClusterMember Code = "cluster_member" // one server of a Cluster, behind a client for one
+	CodeReplica       Code = "replica"        // a replica, also of another node
+	CodeSameServer    Code = "same_server"    // two clients lead to one server
+	CodeForgets       Code = "forgets"        // a key was gone that had just been set
+	CodeEvicts        Code = "evicts"         // maxmemory-policy can evict locks
+	CodeNoAOF         Code = "no_aof"         // no append-only file
+	CodeAOFLate       Code = "aof_late"       // answers before that is on disk
+	CodeAOFFails      Code = "aof_fails"      // it could not be written
+	CodeRestarted     Code = "restarted"      // up for less than the TTL
+	CodeActiveActive  Code = "active_active"  // writes at several sites
+	CodeGarnet        Code = "garnet"         // may not run a script in one step
+	CodeFailsOver     Code = "fails_over"     // the only node is a Cluster, a Sentinel group or a Ring
+	CodeFar           Code = "far"            // too far away for the node timeout, or the TTL
+	CodeNoLine        Code = "no_line"        // cannot keep a waiting line
+	CodeNoMessages    Code = "no_messages"    // who waits in line is not told
+	CodeReadTimeout   Code = "read_timeout"   // the client's is shorter than the node timeout
+	CodeSmallPool     Code = "small_pool"     // few connections
+	CodeClock         Code = "clock"          // off by more than a second
+	CodeEvenNodes     Code = "even_nodes"     // an even number of nodes
+	CodeNoInfo        Code = "no_info"        // INFO is refused, or does not tell all
+	CodeNotTried      Code = "not_tried"      // the user may not use the key of Check
+	CodeIncomplete    Code = "incomplete"     // Check was over before the node had told all
+)
+
+// A Severity says how bad a [Finding] is. They are ordered: a worse one is larger. Zero is
+// none, of a Report without findings.
+type Severity uint8
+
+// Severities.
+const (
+	SeverityNote   Severity = iota + 1 // worth knowing
+	SeveritySlow                       // locks are safe, and take longer than they need
+	SeverityUnsafe                     // a lock may be lost or granted twice
+	SeverityBroken                     // the node grants no locks
+)
+
+var severities = [...]string{"none", "note", "slow", "unsafe", "broken"}
+
+// String returns "note", "slow", "unsafe", "broken", or "none" for zero.
+func (s Severity) String() string {
+	if int(s) < len(severities) {
+		return severities[s]
+	}
+	return "severity " + strconv.Itoa(int(s))
+}
+
+// MarshalText returns what String does.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText has written.
+func (s *Severity) UnmarshalText(text []byte) error {
+	for i, name := range severities {
+		if name == string(text) {
+			*s = Severity(i)
+			return nil
+		}
+	}
+	return invalid("severity %s is unknown", fault.Quote(string(text)))
+}
