@@ -117,8 +117,11 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if own := h.TTL(); l.config.noScript && ttl != own {
+	switch own := h.TTL(); {
+	case l.config.noScript && ttl != own:
 		return invalid("ttl %v: without scripts, a lock is extended by its own TTL of %v", ttl, own)
+	case l.outlasts(ttl):
+		return l.errOutlasts(ttl)
 	}
 	t, start := l.telemetry, time.Now()
 	ctx, span := t.startOn(ctx, spanExtend, h.Resources, ttl)

@@ -78,15 +78,16 @@ func WithoutScripts() Option {
 
 // WithRestartQuarantine keeps a node from granting locks until its server has been up for d. A
 // server that restarts may have forgotten locks: without this, it can grant a second time one
-// that stood on a bare majority. d must be at least the longest TTL that any lock and extension
-// has, and all Lockers that use the nodes must have the option. It is for nodes that do not
-// write each command to disk before they answer; all restarts count. A node extends, releases
-// and is given the locks of others as ever. By default nodes grant at once.
+// that stood on a bare majority. It is for nodes that do not write each command to disk before
+// they answer; all restarts count. All Lockers that use the nodes must have the option, for
+// the longest TTL of any of them: a longer one than d is an invalid argument here. A node extends,
+// releases and is given the locks of others as ever. By default nodes grant at once.
 //
-// The node itself looks, in the step in which it grants, by its own clock, at most 50 ms after
-// it did so last: only a server that restarts within that time with some of its data is not
-// noticed. What it refuses is a [NodeError] with the code QUARANTINE, and [ErrNoQuorum] where
-// most nodes do. A failover to a replica and FLUSHALL are no restarts.
+// The node itself looks, in the step in which it grants, by its own wall clock, and at most
+// 50 ms after it did so last: a server that restarts within that time with some of its data is not
+// noticed, nor one whose clock is set forward by d after it. What it refuses is a [NodeError]
+// with the code QUARANTINE, and [ErrNoQuorum] where most nodes do; while the one that keeps a
+// waiting line does, calls poll. A failover to a replica and FLUSHALL are no restarts.
 //
 // Each acquire is a script then. The user needs the permissions of the README. It is an error
 // if d is under 1 ms, beside [WithoutScripts], and for a [redis.ClusterClient] or [redis.Ring].

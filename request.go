@@ -81,8 +81,11 @@ func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption)
 	if err != nil {
 		return request{}, err
 	}
-	if l.config.noScript && call.Keep != 0 {
+	switch {
+	case l.config.noScript && call.Keep != 0:
 		return request{}, errScriptlessToken()
+	case l.outlasts(ttl):
+		return request{}, l.errOutlasts(ttl)
 	}
 	for _, resource := range h.Resources {
 		if l.config.restart != 0 && resource == script.Up {
@@ -94,6 +97,16 @@ func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption)
 		}
 	}
 	return request{acquire.NewRequest(&l.calls, h, ttl, drift, &call.Config), l, call.onUnlockErr}, nil
+}
+
+// outlasts reports whether a node that was restarted may vote again before what it has
+// forgotten is over.
+func (l *Locker) outlasts(ttl time.Duration) bool {
+	return l.config.restart != 0 && ttl > l.config.restart
+}
+
+func (l *Locker) errOutlasts(ttl time.Duration) error {
+	return invalid("ttl %v: WithRestartQuarantine(%v) is for locks of at most that", ttl, l.config.restart)
 }
 
 // run returns the lock or why there is none. The program's ctx and providers may panic, or

@@ -121,7 +121,7 @@ var mutants = []mutant{
 		{"internal/script/acquire_gate.lua", "math.max(now[1] * 1000000 + now[2], (tonumber(last[2]) or 0) + 1))", "now[1] * 1000000 + now[2])"},
 	}},
 	{"a release that is not tried again after what the node has answered", []edit{
-		{"internal/node/settle.go", "func final(err error) bool { return err == nil ||", "func final(err error) bool { return err == nil || client.IsReply(err) ||"},
+		{"internal/node/settle.go", "	return err == nil || strings.Contains", "	return err == nil || client.IsReply(err) || strings.Contains"},
 	}},
 	{"an attempt that is not undone where a context panics", []edit{
 		{"internal/round/undo.go", "if *returned != nil {", "if *returned != nil || g != nil {"},

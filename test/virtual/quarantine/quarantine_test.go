@@ -32,7 +32,7 @@ func newUptimes(t *testing.T, nodes []*rig.Node) []*uptime {
 	t.Helper()
 	all := make([]*uptime, len(nodes))
 	for i, n := range nodes {
-		u := &uptime{Node: n, since: time.Now().Add(-time.Hour)}
+		u := &uptime{Node: n, since: time.Now().Add(-24 * time.Hour)}
 		all[i] = u
 		c, err := n.Dial() // a server that nobody has dialled is none yet
 		require.NoError(t, err)
@@ -128,7 +128,7 @@ func TestANodeThatDoesNotVoteYetExtendsReleasesAndIsGivenLocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
 		up := newUptimes(t, nodes)
-		l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(time.Hour-time.Minute))
+		l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(time.Hour))
 		k, _ := rig.Keep(t, l, rig.TTL)
 		for _, u := range up {
 			u.restart()
@@ -151,7 +151,7 @@ func TestAServerAsksForItsUptimeSeldom(t *testing.T) {
 		up := newUptimes(t, nodes)
 		rig.LockOnce(t, rig.NewLocker(t, nodes), "a")
 		require.Zero(t, up[0].asked())
-		l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(quarantine))
+		l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(rig.LongTTL))
 		for range 1000 {
 			rig.LockOnce(t, l, "a")
 			time.Sleep(time.Millisecond)
@@ -177,6 +177,17 @@ func TestAQuarantineIsForSingleServersAndScripts(t *testing.T) {
 		l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(time.Second))
 		assert.ErrorIs(t, rig.Err(l.Lock(t.Context(), "redlock:up", rig.TTL)), redlock.ErrInvalidArgument)
 		assert.ErrorIs(t, rig.Err(l.LockAll(t.Context(), []string{"a", "redlock:up"}, rig.TTL)), redlock.ErrInvalidArgument)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 1)
+		newUptimes(t, nodes)
+		l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(time.Second))
+		k, err := l.Lock(t.Context(), "a", time.Second)
+		require.NoError(t, err)
+		assert.ErrorIs(t, rig.Err(l.Lock(t.Context(), "b", time.Second+time.Millisecond)), redlock.ErrInvalidArgument)
+		assert.ErrorIs(t, k.Extend(t.Context(), 2*time.Second), redlock.ErrInvalidArgument)
+		assert.NoError(t, k.Extend(t.Context(), time.Second))
+		rig.Unlock(t, k)
 	})
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
 	defer func() { _ = cluster.Close() }()
