@@ -240,7 +240,7 @@ func errText(err error) string {
 }
 
 // MarshalJSON returns an object whose names are in snake case. Times are in RFC 3339, durations
-// in whole milliseconds, −1 for one without an end, and errors are their texts.
+// in seconds, −1 for one without an end, and errors are their texts.
 func (s State) MarshalJSON() ([]byte, error) {
 	out := stateJSON{
 		Resource: s.Resource, At: s.At, Verdict: s.Verdict, Holder: s.Holder.json(s.Remaining),
@@ -291,7 +291,7 @@ type holderJSON struct {
 	Mark      string    `json:"mark"`
 	Owner     string    `json:"owner,omitempty"`
 	Since     time.Time `json:"since,omitzero"`
-	Remaining int64     `json:"remaining_ms"`
+	Remaining float64   `json:"remaining_seconds"`
 }
 
 type waiterJSON struct {
@@ -306,9 +306,9 @@ func (h Holder) json(lasts time.Duration) *holderJSON {
 	if h.Mark == "" {
 		return nil
 	}
-	ms := lasts.Milliseconds()
+	seconds := lasts.Seconds()
 	if lasts == Forever {
-		ms = -1
+		seconds = -1
 	}
-	return &holderJSON{Mark: h.Mark, Owner: h.Owner, Since: h.Since, Remaining: ms}
+	return &holderJSON{Mark: h.Mark, Owner: h.Owner, Since: h.Since, Remaining: seconds}
 }

@@ -79,7 +79,7 @@ LINE  WAITS    SINCE  MARK      NOTE
 func TestAStateMarshalsToJSON(t *testing.T) {
 	text, err := json.Marshal(state())
 	require.NoError(t, err)
-	holder := `{"mark":"3f9a1c02","owner":"billing-7f9c pid 4242","since":"2026-07-01T12:00:00Z","remaining_ms":6200}`
+	holder := `{"mark":"3f9a1c02","owner":"billing-7f9c pid 4242","since":"2026-07-01T12:00:00Z","remaining_seconds":6.2}`
 	assert.JSONEq(t, `{
 		"resource": "invoice:42", "at": "2026-07-01T12:00:14Z", "verdict": "held", "holder": `+holder+`, "token": 17, "gate": 2,
 		"waiting": [
@@ -88,10 +88,10 @@ func TestAStateMarshalsToJSON(t *testing.T) {
 		],
 		"nodes": [
 			{"node": 1, "addr": "10.0.0.1:6379", "holder": `+holder+`, "kept": false, "token": 17, "waiting": 0, "part_error": "NOPERM no keys"},
-			{"node": 2, "addr": "10.0.0.2:6379", "holder": {"mark": "3f9a1c02", "owner": "billing-7f9c pid 4242", "since": "2026-07-01T12:00:00Z", "remaining_ms": 6213}, "kept": false, "token": 16, "waiting": 2},
+			{"node": 2, "addr": "10.0.0.2:6379", "holder": {"mark": "3f9a1c02", "owner": "billing-7f9c pid 4242", "since": "2026-07-01T12:00:00Z", "remaining_seconds": 6.213}, "kept": false, "token": 16, "waiting": 2},
 			{"node": 3, "addr": "10.0.0.3:6379", "holder": null, "kept": false, "token": 0, "waiting": 0, "error": "no answer within 1s"},
 			{"node": 4, "addr": "10.0.0.4:6379", "holder": null, "kept": true, "token": 0, "waiting": 0},
-			{"node": 5, "addr": "10.0.0.5:6379", "holder": {"mark": "77777777", "remaining_ms": -1}, "kept": false, "token": 0, "waiting": 0}
+			{"node": 5, "addr": "10.0.0.5:6379", "holder": {"mark": "77777777", "remaining_seconds": -1}, "kept": false, "token": 0, "waiting": 0}
 		]}`, string(text))
 	text, err = json.Marshal(redlock.State{Resource: "a\xff", At: at, Verdict: redlock.VerdictFree})
 	require.NoError(t, err)
