@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing benchmarks
+MODULES = . examples/tracing examples/fencing benchmarks cmd/redlock
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
@@ -51,7 +51,7 @@ export GOWORK = off
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: ## Install redis-server from the distribution; starts no service
@@ -72,6 +72,8 @@ test: ## Run the tests, in virtual time and on real Redis servers (as root or wi
 	@$(SERVER)
 	@echo "go test, three packages at a time, as some mostly wait"
 	@go test $(GOTEST) -p 3 -timeout 20m -skip '^($(COST))$$' $$(go list ./... | grep -Ev '/test/($(LONG))$$')
+	@echo "cmd/redlock: go test, six tests at a time, as most mostly wait"
+	@go -C cmd/redlock test $(GOTEST) -parallel 6 -timeout 20m ./...
 
 .PHONY: check
 check: export REDLOCK_REQUIRE_REDIS = 1
@@ -129,6 +131,19 @@ chaos: export REDLOCK_CHAOS = $(FOR)
 chaos: export REDLOCK_CHAOS_SEED = $(SEED)
 chaos: ## Contend for FOR (60s) on real servers that freeze, die and are cut off; ends with figures
 	go test $(GOTEST) -race -v -timeout 0 -run '^TestNoTwoHolders' ./test/chaos
+
+# What the command is built for; its release recipe says the same.
+SYSTEMS = linux darwin windows
+ARCHS   = amd64 arm64
+
+.PHONY: binaries
+binaries: ## Build the command for each system into dist
+	@for os in $(SYSTEMS); do for arch in $(ARCHS); do \
+		suffix=; [ $$os != windows ] || suffix=.exe; \
+		echo "dist/redlock_$${os}_$$arch$$suffix"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go -C cmd/redlock build -trimpath -ldflags '-s -w' \
+			-o "$(CURDIR)/dist/redlock_$${os}_$$arch$$suffix" . || exit 1; \
+	done; done
 
 .PHONY: lint
 lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff

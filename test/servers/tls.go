@@ -56,6 +56,12 @@ func (a *Authority) Config() *tls.Config {
 	}
 }
 
+// Files returns the names of two files in PEM form: the certificate of a, and one for
+// clients with its key.
+func (a *Authority) Files() (authority, client string) {
+	return filepath.Join(a.dir, "authority.pem"), filepath.Join(a.dir, "client.pem")
+}
+
 // WithTLS has the servers speak TLS only, with a certificate of a, and demand one
 // of their clients. [Server.Client] returns a client that has it. [Start] skips
 // the test if the servers are built without TLS.

@@ -1,0 +1,184 @@
+// Package cli is the command line of redlock.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/cmd/redlock/internal/nodes"
+	"github.com/b0401464/redlock/cmd/redlock/internal/run"
+)
+
+// Version is set by the linker for a release.
+var Version = "devel"
+
+// Main runs the command line and returns the exit code.
+func Main(args []string) int {
+	if len(args) > 1 && args[0] == "keep" {
+		if fd, err := strconv.Atoi(args[1]); err == nil && fd > 2 {
+			run.Keep(fd)
+			return 0
+		}
+	}
+	a := &app{codes: defaultCodes()}
+	root := a.command()
+	root.SetArgs(args)
+	return a.exit(root.Execute())
+}
+
+// An app is one run of the command line.
+type app struct {
+	nodes     nodes.Config
+	nodesFile string
+	codes     exitCodes
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{ //nolint:gosec // the password is an example
+		Use:   "redlock",
+		Short: "Locks on a majority of Redis nodes, for the command line",
+		Long: `redlock runs commands under locks that stand on a majority of Redis nodes.
+
+Name the nodes by --node, by --nodes-file, or by REDLOCK_NODES with commas between them:
+
+  redis://user:password@host:6379/0                        a server; rediss:// with TLS, unix:// by a socket
+  redis://host:26379?addr=host2:26379&master_name=main     a Sentinel group
+  redis://host:7000?addr=host2:7001                        a Cluster (one address alone: ?cluster=true)`,
+		Version:           Version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Args:              cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = cmd.Help()
+			return errors.New("a command is missing, as in: redlock run KEY -- COMMAND")
+		},
+	}
+	root.DisableSuggestions = true // they take more than a line
+	f := root.PersistentFlags()
+	f.StringArrayVar(&a.nodes.URLs, "node", nil, "URL of a node; once for each")
+	f.StringVar(&a.nodesFile, "nodes-file", "", "file with the URLs of the nodes, one a line")
+	f.StringVar(&a.nodes.TLS.CA, "tls-ca", "", "file with the certificates to trust, in PEM form")
+	f.StringVar(&a.nodes.TLS.Cert, "tls-cert", "", "file with our certificate, in PEM form")
+	f.StringVar(&a.nodes.TLS.Key, "tls-key", "", "file with its key")
+	for _, name := range []string{"nodes-file", "tls-ca", "tls-cert", "tls-key"} {
+		_ = root.MarkPersistentFlagFilename(name)
+	}
+	root.AddCommand(a.runCommand(), a.whoCommand(), a.breakCommand(), a.doctorCommand())
+	return root
+}
+
+// load finds out what the nodes are, and whether they can be locked on with some options.
+func (a *app) load(opts ...redlock.Option) error {
+	from := "--node"
+	if a.nodesFile != "" {
+		urls, err := nodes.Read(a.nodesFile)
+		if err != nil {
+			return fmt.Errorf("--nodes-file: %w", err)
+		}
+		from = a.nodesFile
+		if len(a.nodes.URLs) > 0 {
+			from = "--node and " + a.nodesFile
+		}
+		a.nodes.URLs = append(a.nodes.URLs, urls...)
+	}
+	if len(a.nodes.URLs) == 0 {
+		a.nodes.URLs, from = nodes.Split(os.Getenv("REDLOCK_NODES")), "REDLOCK_NODES"
+	}
+	if len(a.nodes.URLs) == 0 {
+		return errors.New("no nodes: use --node, --nodes-file or REDLOCK_NODES")
+	}
+	clients, closeAll, err := nodes.Open(a.nodes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	defer closeAll()
+	_, err = redlock.New(clients, opts...)
+	return err
+}
+
+// ask calls f with a Locker on the nodes, and a context that an interrupt ends.
+func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
+	if err := a.load(); err != nil {
+		return err
+	}
+	clients, closeAll, err := nodes.Open(a.nodes)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	l, err := redlock.New(clients)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err = a.failed(f(ctx, l))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = l.Shutdown(ctx) // what it was for is done
+	return err
+}
+
+// failed returns the error for one of the library's.
+func (a *app) failed(err error) error {
+	kind := run.Failed
+	if _, ok := errors.AsType[*exitError](err); ok || err == nil {
+		return err
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &exitError{code: 128 + int(syscall.SIGINT)}
+	case errors.Is(err, redlock.ErrInvalidArgument):
+		kind = run.Usage
+	case errors.Is(err, redlock.ErrNoQuorum):
+		kind = run.NoQuorum
+	case errors.Is(err, redlock.ErrOtherHolder):
+		kind = run.Contended
+	}
+	return &exitError{code: a.codes[kind], text: strings.TrimPrefix(err.Error(), "redlock: ")}
+}
+
+// An exitError ends the program with a code, and with a line if there is one.
+type exitError struct {
+	code   int
+	text   string
+	signal int // if that is how to end
+}
+
+func (e *exitError) Error() string { return e.text }
+
+// exit tells of an error and returns the code for it.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	e, ok := errors.AsType[*exitError](err)
+	if !ok {
+		// All other errors are of how the program is called.
+		e = &exitError{code: a.codes[run.Usage], text: strings.TrimPrefix(err.Error(), "redlock: ")}
+	}
+	if e.text != "" {
+		say(e.text)
+	}
+	if e.signal != 0 {
+		run.DieOf(e.signal)
+	}
+	return e.code
+}
+
+// say writes one line to standard error.
+func say(text string) {
+	text, _, _ = strings.Cut(text, "\n")
+	fmt.Fprintln(os.Stderr, "redlock: "+text)
+}

@@ -1,0 +1,210 @@
+//go:build linux
+
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/b0401464/redlock/test/faultproxy"
+)
+
+// passedOn are signals that end a process which knows nothing of them, and two that do not.
+var passedOn = []syscall.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+	syscall.SIGABRT, syscall.SIGIO, syscall.SIGXCPU, syscall.SIGVTALRM, syscall.SIGWINCH, syscall.SIGCONT,
+}
+
+func TestSignalsArePassedOnToTheCommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, s := range passedOn {
+		name := strings.TrimPrefix(unix.SignalName(s), "SIG")
+		a := w.start("run", name, "--", "sh", "-c", "trap 'echo got; exit 9' "+name+"; echo runs; while :; do sleep 0.02; done")
+		eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
+		a.signal(s)
+		assert.Equal(t, 9, a.wait(), name)
+		assert.Equal(t, "runs\ngot\n", a.out.String(), name)
+	}
+	w.requireFree()
+}
+
+func TestACommandThatASignalHasEndedIsReportedAsSuch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGQUIT, syscall.SIGSEGV, syscall.SIGUSR1, syscall.SIGPIPE} {
+		a := w.run("run", "k", "--", "sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", s))
+		assert.True(t, a.status.Signaled(), "%v: %v", s, a.status)
+		assert.Equal(t, s, a.status.Signal())
+		assert.Empty(t, a.err.String())
+	}
+	w.requireFree()
+}
+
+func TestASignalEndsTheWaitForTheLock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a := w.start("run", "k", "--", "sleep", "60")
+	w.requireHeld("k")
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1} {
+		b := w.start("run", "k", "--", "touch", w.file("ran"))
+		eventually(t, func() bool { return w.waiters("k") == 1 }, "it does not wait")
+		b.signal(syscall.SIGWINCH) // which ends nothing
+		b.signal(s)
+		b.wait()
+		assert.True(t, b.status.Signaled(), "%v: %v", s, b.status)
+		assert.Equal(t, s, b.status.Signal())
+		assert.Empty(t, b.err.String())
+		eventually(t, func() bool { return w.waiters("k") == 0 }, "it still stands in line")
+	}
+	a.signal(syscall.SIGTERM)
+	a.wait()
+	w.requireFree()
+	assert.NoFileExists(t, w.file("ran"))
+}
+
+// The nodes are far away, so that the signal comes in the middle of the attempt.
+func TestASignalDuringTheAttemptNeverStartsTheCommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := faultproxy.New(t, w.servers[0].Addr())
+	p.Latency(300 * time.Millisecond)
+	w.env = []string{"REDLOCK_NODES=redis://" + p.Addr()}
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		n := p.Requests()
+		a := w.start("run", "k", "--", "touch", w.file("ran"))
+		eventually(t, func() bool { return p.Requests() > n }, "it asks nobody")
+		a.signal(s)
+		a.wait()
+		assert.Equal(t, s, a.status.Signal())
+	}
+	w.requireFree()
+	assert.NoFileExists(t, w.file("ran"))
+}
+
+// Wherever it comes, the command has it or has not started, and nothing is left.
+func TestASignalAtAnyMomentEndsARun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	for range rounds(20, 300) {
+		a := w.start("run", "k", "--", "sleep", "600.5")
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond) //nolint:gosec // not for anything
+		a.signal(syscall.SIGTERM)
+		a.wait()
+		// Before it has caught any, a signal ends it as any program.
+		assert.True(t, a.status.Signaled())
+		assert.Equal(t, syscall.SIGTERM, a.status.Signal())
+		assert.Empty(t, a.err.String())
+	}
+	w.requireFree()
+	eventually(t, func() bool { return !running(t, "600.5") }, "a command is left")
+}
+
+func TestASecondInterruptEndsTheWaitWithoutTidyingUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.start("run", "k", "--", "sleep", "60")
+	w.requireHeld("k")
+	a := w.start("run", "k", "--", "true")
+	eventually(t, func() bool { return w.waiters("k") == 1 }, "it does not wait")
+	keeper := a.keeper()
+	require.NoError(t, syscall.Kill(keeper, syscall.SIGSTOP)) // so that it cannot tidy up
+	a.signal(syscall.SIGINT)
+	time.Sleep(50 * time.Millisecond) // it may not have heard it by then, but not have ended either
+	assert.False(t, a.ended())
+	eventually(t, func() bool {
+		_ = a.cmd.Process.Signal(syscall.SIGINT) // fails once it has ended
+		return a.ended()
+	}, "it does not end")
+	a.wait()
+	assert.Equal(t, syscall.SIGINT, a.status.Signal())
+	require.NoError(t, syscall.Kill(keeper, syscall.SIGCONT))
+	eventually(t, func() bool { return syscall.Kill(keeper, 0) != nil }, "the keeper does not end")
+}
+
+func TestEveryInterruptReachesTheCommandAndNoneEndsTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	a := w.start("run", "k", "--", "sh", "-c", `n=0; trap 'n=$((n+1)); echo int $n; [ $n = 3 ] && exit 0' INT; echo runs; while :; do sleep 0.02; done`)
+	for _, want := range []string{"runs\n", "int 1\n", "int 2\n"} {
+		eventually(t, func() bool { return strings.Contains(a.out.String(), want) }, "no %q", want)
+		a.signal(syscall.SIGINT)
+	}
+	assert.Equal(t, 0, a.wait())
+	w.requireFree()
+}
+
+func TestIgnoredSignalsStayIgnored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	cmd := w.command("run", "k", "--", "sh", "-c", "echo runs; sleep 0.5; kill -HUP $$; echo lives")
+	cmd.Args = append([]string{"nohup", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/usr/bin/nohup"
+	a := w.startCmd(cmd)
+	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
+	a.signal(syscall.SIGHUP)
+	assert.Equal(t, 0, a.wait(), a.err.String())
+	assert.Equal(t, "runs\nlives\n", a.out.String())
+}
+
+func TestACommandEndsWithItsToolThoughThatIsKilledAndTheResourceIsFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a := w.start(append([]string{"run", "--ttl", "3s", "k", "--"}, stubbornArgs(t, w, "beats", "a")...)...)
+	w.requireBeat("beats", "a")
+	a.signal(syscall.SIGKILL)
+	w.requireDead("beats")
+	b := w.run("run", "--wait", "20s", "k", "--", "true")
+	assert.Equal(t, 0, b.code(), b.err.String())
+}
+
+func TestACommandEndsThoughTheProcessThatHoldsTheLockIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a := w.start(append([]string{"run", "--ttl", "2s", "k", "--"}, stubbornArgs(t, w, "beats", "a")...)...)
+	w.requireBeat("beats", "a")
+	require.NoError(t, syscall.Kill(a.keeper(), syscall.SIGKILL))
+	assert.Equal(t, 74, a.wait())
+	assert.Equal(t, "redlock: the process that held the lock has ended (signal: killed): the command was killed\n", a.err.String())
+	w.requireDead("beats")
+	b := w.run("run", "--wait", "20s", "k", "--", "true")
+	assert.Equal(t, 0, b.code(), b.err.String())
+}
+
+func TestACommandIsDeadBeforeItsLockIsOverThoughTheProcessThatHoldsItIsStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a := w.start(append([]string{"run", "--ttl", "1s", "k", "--"}, stubbornArgs(t, w, "beats", "first")...)...)
+	w.requireBeat("beats", "first")
+	keeper := a.keeper()
+	require.NoError(t, syscall.Kill(keeper, syscall.SIGSTOP))
+	b := w.start(append([]string{"run", "--ttl", "1s", "k", "--"}, stubbornArgs(t, w, "beats", "second")...)...)
+	w.requireBeat("beats", "second")
+	begins, ends := w.beats("beats")
+	assert.Less(t, ends["first"], begins["second"])
+	require.NoError(t, syscall.Kill(keeper, syscall.SIGCONT))
+	assert.Equal(t, 74, a.wait())
+	b.signal(syscall.SIGKILL)
+	w.requireDead("beats")
+}
+
+func TestALockIsHeldWhileItsToolIsStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a := w.start("run", "--ttl", "1s", "k", "--", "sleep", "3")
+	w.requireHeld("k")
+	a.signal(syscall.SIGSTOP)
+	b := w.run("run", "--wait", "2500ms", "k", "--", "echo", "overlap")
+	assert.Equal(t, 75, b.code())
+	a.signal(syscall.SIGCONT)
+	assert.Equal(t, 0, a.wait(), a.err.String())
+	assert.Empty(t, a.err.String())
+}
