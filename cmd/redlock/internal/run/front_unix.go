@@ -329,14 +329,14 @@ func (f *front) orphaned() Outcome {
 	if f.group == 0 {
 		return Outcome{Kind: Failed, Text: text}
 	}
-	for end := time.Now().Add(time.Second); alive(f.group) && time.Now().Before(end); time.Sleep(poll) {
+	for end := time.Now().Add(givingUp); anyAlive(f.group, f.spare) && time.Now().Before(end); time.Sleep(poll) {
 		f.killRest()
 	}
 	return Outcome{Kind: Lost, Text: text + ": the command was killed"}
 }
 
-// killRest kills the command without the keeper.
+// killRest kills the command without the keeper, which may have reaped it.
 func (f *front) killRest() {
 	f.spare[f.process.Pid] = true
-	signalAll(f.group, syscall.SIGKILL, f.spare)
+	signalAll(f.group, true, syscall.SIGKILL, f.spare)
 }

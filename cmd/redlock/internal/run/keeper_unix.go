@@ -255,15 +255,15 @@ func (k *keeper) do(a action) {
 		return
 	case ask:
 		k.tell("TERM to the command")
-		signalAll(k.group, syscall.SIGTERM, nil)
-		signalAll(k.group, syscall.SIGCONT, nil) // it may be stopped
+		signalAll(k.group, k.exited, syscall.SIGTERM, nil)
+		signalAll(k.group, k.exited, syscall.SIGCONT, nil) // it may be stopped
 	case kill:
 		if k.killed.IsZero() {
 			k.killed = time.Now()
 			k.tell("KILL to the command")
 		}
 		k.watch.asked = true
-		signalAll(k.group, syscall.SIGKILL, nil)
+		signalAll(k.group, k.exited, syscall.SIGKILL, nil)
 	}
 }
 
@@ -317,10 +317,7 @@ func (k *keeper) reap() {
 
 // finished reports whether nothing is left that is to end.
 func (k *keeper) finished() bool {
-	if !k.watch.asked {
-		return true
-	}
-	if !alive(k.group) {
+	if !k.watch.asked || !anyAlive(k.group, nil) {
 		return true
 	}
 	return !k.killed.IsZero() && time.Since(k.killed) > givingUp && !k.lock.Valid()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -19,6 +20,28 @@ func dieWithParent(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }
 
 // self returns the program that runs, also where its file was replaced.
 func self() (string, error) { return "/proc/self/exe", nil }
+
+// A process is a descendant of ours.
+type process struct{ pid, group int }
+
+// signalAll sends a signal to the process group of the command and to all other descendants,
+// but for those in spare. Once the command was reaped, its number may be that of another group:
+// then they are looked up one by one.
+func signalAll(group int, reaped bool, s syscall.Signal, spare map[int]bool) {
+	if !reaped {
+		_ = syscall.Kill(-group, s) // fails if it ends just now
+	}
+	for _, p := range descendants() {
+		if (reaped || p.group != group) && !spare[p.pid] {
+			_ = syscall.Kill(p.pid, s) // likewise
+		}
+	}
+}
+
+// anyAlive reports whether there are descendants but for those in spare.
+func anyAlive(_ int, spare map[int]bool) bool {
+	return slices.ContainsFunc(descendants(), func(p process) bool { return !spare[p.pid] })
+}
 
 // descendants returns the processes that descend from this one and have not ended.
 func descendants() []process {

@@ -44,11 +44,3 @@ func TestACommandIsAskedToEndInTimeAndKilledBeforeItsLockIsOver(t *testing.T) {
 		assert.Equal(t, c.asked != 0 || c.do == ask, w.asked, c.name)
 	}
 }
-
-func TestTheClockThatHasGoneFurtherCounts(t *testing.T) {
-	now := time.Now()
-	end := now.Add(time.Minute)
-	assert.Equal(t, time.Minute, until(end, now))
-	// A wall clock alone, as of another process: it has gone on while the machine stood still.
-	assert.Equal(t, time.Second, until(end, now.Round(0).Add(59*time.Second)))
-}
