@@ -5,6 +5,7 @@ package main_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,6 +180,24 @@ func TestACommandEndsThoughTheProcessThatHoldsTheLockIsKilled(t *testing.T) {
 	assert.Equal(t, 0, b.code(), b.err.String())
 }
 
+// The kernel sees to the command itself then, but not to what that has started.
+func TestACommandEndsThoughBothProcessesOfItsToolAreKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for range rounds(1, 20) {
+		a := w.start("run", "--ttl", "1s", "k", "--", self(t), asHelper, "beat", w.file("beats"), "a")
+		w.requireBeat("beats", "a")
+		keeper := a.keeper()
+		for _, pid := range []int{a.cmd.Process.Pid, keeper} {
+			require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP)) // so that neither sees the other one die
+		}
+		require.NoError(t, syscall.Kill(keeper, syscall.SIGKILL))
+		a.signal(syscall.SIGKILL)
+		w.requireDead("beats")
+		require.NoError(t, os.Remove(w.file("beats")))
+	}
+}
+
 func TestACommandIsDeadBeforeItsLockIsOverThoughTheProcessThatHoldsItIsStopped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
@@ -207,4 +226,42 @@ func TestALockIsHeldWhileItsToolIsStopped(t *testing.T) {
 	a.signal(syscall.SIGCONT)
 	assert.Equal(t, 0, a.wait(), a.err.String())
 	assert.Empty(t, a.err.String())
+}
+
+// All are stopped, as a container is that is paused: what nobody can do anything about while
+// it lasts is made good when it ends.
+func TestACommandIsKilledWhenAllGoOnAfterTheEndOfItsLock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a := w.start(append([]string{"run", "--ttl", "1s", "k", "--"}, stubbornArgs(t, w, "beats", "a")...)...)
+	w.requireBeat("beats", "a")
+	keeper := a.keeper()
+	command := children(keeper)
+	require.NotEmpty(t, command)
+	all := []int{keeper, a.cmd.Process.Pid, -command[0]}
+	for _, pid := range all {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	}
+	b := w.run("run", "--wait", "20s", "k", "--", "true")
+	assert.Equal(t, 0, b.code(), b.err.String())
+	for _, pid := range all {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	}
+	assert.Equal(t, 74, a.wait())
+	w.requireDead("beats")
+}
+
+func TestARunGoesOnThoughNobodyReadsWhatItSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	r, stderr, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	defer func() { _ = stderr.Close() }()
+	cmd := w.command("run", "--ttl", "1s", "--on-lost", "ignore", "k", "--", "sh", "-c", "sleep 2; exit 5")
+	cmd.Stdout, cmd.Stderr = os.Stdout, stderr
+	a := w.startCmd(cmd)
+	w.requireHeld("k")
+	w.freeze()
+	assert.Equal(t, 5, a.wait())
 }
