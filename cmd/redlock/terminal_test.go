@@ -154,10 +154,11 @@ func TestACommandInAPipelineReadsFromTheTerminalToo(t *testing.T) {
 	s.typed("me\r")
 	s.expect("| by me\r\n")
 	// It is the other one that wants it.
-	s.line(`$redlock run k -- echo some''thing | sh -c 'cat; echo mo''re:; read x </dev/tty; echo then $x'`)
+	s.line(`$redlock run k -- $redlock helper await go | sh -c 'head -n 1; echo mo''re:; read x </dev/tty; echo then $x'`)
 	s.expect("more:\r\n")
 	s.typed("less\r")
 	s.expect("then less\r\n")
+	w.letGo()
 	s.line("x=$($redlock run k -- sh -c 'echo wh''o: >/dev/tty; read x; echo $x'); echo sub''stituted $x")
 	s.expect("who:\r\n")
 	s.typed("this\r")
@@ -204,15 +205,53 @@ func TestAnInterruptThatIsTypedReachesTheCommandOnce(t *testing.T) {
 	s.typed(ctrlC)
 	s.line("echo sta''tus $?")
 	s.expect("status 130\r\n")
-	require.NoError(t, os.WriteFile(w.file("script"), []byte("for i in 1 2; do $redlock run k -- sh -c 'echo runs; exec sleep 60'; echo after; done\n"), 0o600))
-	for _, shell := range []string{"sh", "bash"} {
-		s.line(shell + " script")
-		s.expect("runs\r\n")
-		s.typed(ctrlC)
-		s.line("echo sta''tus $?")
-		s.expect("status 130\r\n")
+	for _, command := range []string{"exec sleep 60", "read x"} {
+		w.script("for i in 1 2; do $redlock run k -- sh -c 'echo runs; " + command + "'; echo after; done")
+		for _, shell := range []string{"sh", "bash"} {
+			s.line(shell + " script")
+			s.expect("runs\r\n")
+			if command == "read x" { // it has the terminal, and the script does not hear what is typed there
+				s.requireInFront(command)
+			}
+			s.typed(ctrlC)
+			s.line("echo sta''tus $?")
+			s.expect("status 130\r\n")
+		}
 	}
 	w.requireFree()
+}
+
+// script writes a script, in which the command is not in front before it asks for that.
+func (w *world) script(text string) {
+	w.t.Helper()
+	require.NoError(w.t, os.WriteFile(w.file("script"), []byte(text+"\n"), 0o600))
+}
+
+func TestAScriptHasTheTerminalAgainAfterACommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.open()
+	w.script(`$redlock run k -- sh -c 'echo who:; read x; echo by $x'; echo and:; read y; echo and $y`)
+	s.line("sh script")
+	s.expect("who:\r\n")
+	s.typed("me\r")
+	s.expect("by me\r\nand:\r\n")
+	s.typed("you\r")
+	s.expect("and you\r\n")
+	// A job that ends behind leaves the terminal to the shell.
+	s.line(`$redlock run k -- sh -c 'read x; $0 helper await go' $redlock`)
+	s.requireInFront("read x")
+	s.typed("\r")
+	s.expect("runs\r\n")
+	s.typed(ctrlZ)
+	s.expect("Stopped")
+	s.line("bg")
+	w.letGo()
+	s.expect("Done")
+	s.typed("sh -c 'read z; echo ze''d $z'\r")
+	s.expect("read z")
+	s.typed("zed\r")
+	s.expect("zed zed\r\n")
 }
 
 func TestAStoppedJobGoesOnAndHasNotLostItsLock(t *testing.T) {
@@ -221,8 +260,8 @@ func TestAStoppedJobGoesOnAndHasNotLostItsLock(t *testing.T) {
 	s := w.open()
 	for _, script := range []bool{false, true} {
 		command := `$redlock run --ttl 1s k -- sh -c 'echo ru''ns; read x; echo got $x'`
-		if script { // then the command is not in front before it asks for that
-			require.NoError(t, os.WriteFile(w.file("script"), []byte(command+"\ntrue\n"), 0o600))
+		if script {
+			w.script(command + "\ntrue")
 			command = "sh script"
 		}
 		s.line(command)
