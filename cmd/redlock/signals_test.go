@@ -38,6 +38,16 @@ func TestSignalsArePassedOnToTheCommand(t *testing.T) {
 	w.requireFree()
 }
 
+func TestSignalsReachWhatTheCommandHasStarted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	a := w.start("run", "k", "--", "sh", "-c", "sleep 600.375; true")
+	eventually(t, func() bool { return running(t, "600.375") }, "it does not run")
+	a.signal(syscall.SIGTERM)
+	assert.Equal(t, 143, a.wait())
+	eventually(t, func() bool { return !running(t, "600.375") }, "it goes on")
+}
+
 func TestACommandThatASignalHasEndedIsReportedAsSuch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
