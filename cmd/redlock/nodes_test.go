@@ -99,7 +99,8 @@ func TestPasswordsAreUsedAndNeverShown(t *testing.T) {
 	}
 	// Nor does it stand in the arguments of a process.
 	w.env = []string{"REDLOCK_NODES=redis://default:" + escaped + "@" + s.Addr()}
-	w.start("run", "k", "--", "sleep", "60.75")
-	eventually(t, func() bool { return running(t, "60.75") }, "it does not run")
+	nap := unique()
+	w.start("run", "k", "--", "sleep", nap)
+	eventually(t, func() bool { return running(t, nap) }, "it does not run")
 	assert.False(t, running(t, w.env[0]))
 }

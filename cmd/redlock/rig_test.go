@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -306,6 +307,11 @@ func now() time.Duration {
 	}
 	return time.Duration(ts.Nano())
 }
+
+// unique returns how long a sleep is to last that no other process is in.
+func unique() string { return fmt.Sprintf("600.%d%06d", sleeps.Add(1), os.Getpid()) }
+
+var sleeps atomic.Int32
 
 // running reports whether there is a process with an argument.
 func running(t *testing.T, arg string) bool {

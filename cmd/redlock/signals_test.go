@@ -41,11 +41,12 @@ func TestSignalsArePassedOnToTheCommand(t *testing.T) {
 func TestSignalsReachWhatTheCommandHasStarted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	a := w.start("run", "k", "--", "sh", "-c", "sleep 600.375; true")
-	eventually(t, func() bool { return running(t, "600.375") }, "it does not run")
+	nap := unique()
+	a := w.start("run", "k", "--", "sh", "-c", "sleep "+nap+"; true")
+	eventually(t, func() bool { return running(t, nap) }, "it does not run")
 	a.signal(syscall.SIGTERM)
 	assert.Equal(t, 143, a.wait())
-	eventually(t, func() bool { return !running(t, "600.375") }, "it goes on")
+	eventually(t, func() bool { return !running(t, nap) }, "it goes on")
 }
 
 func TestACommandThatASignalHasEndedIsReportedAsSuch(t *testing.T) {
@@ -105,8 +106,9 @@ func TestASignalDuringTheAttemptNeverStartsTheCommand(t *testing.T) {
 func TestASignalAtAnyMomentEndsARun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
+	nap := unique()
 	for range rounds(20, 300) {
-		a := w.start("run", "k", "--", "sleep", "600.5")
+		a := w.start("run", "k", "--", "sleep", nap)
 		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond) //nolint:gosec // not for anything
 		a.signal(syscall.SIGTERM)
 		a.wait()
@@ -116,7 +118,7 @@ func TestASignalAtAnyMomentEndsARun(t *testing.T) {
 		assert.Empty(t, a.err.String())
 	}
 	w.requireFree()
-	eventually(t, func() bool { return !running(t, "600.5") }, "a command is left")
+	eventually(t, func() bool { return !running(t, nap) }, "a command is left")
 }
 
 func TestASecondInterruptEndsTheWaitWithoutTidyingUp(t *testing.T) {

@@ -327,10 +327,11 @@ func TestACommandEndsWithItsTerminal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	s := w.open()
-	s.line(`$redlock run k -- sh -c 'echo ru''ns; exec sleep 600.125'`)
+	nap := unique()
+	s.line(`$redlock run k -- sh -c 'echo ru''ns; exec sleep ` + nap + `'`)
 	s.expect("runs\r\n")
 	require.NoError(t, s.tty.Close())
-	eventually(t, func() bool { return !running(t, "600.125") }, "it goes on")
+	eventually(t, func() bool { return !running(t, nap) }, "it goes on")
 	w.requireFree()
 }
 

@@ -152,9 +152,10 @@ func TestTheEnvironmentTellsOfTheLock(t *testing.T) {
 func TestWhatACommandLeavesBehindIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	a := w.run("run", "k", "--", "sh", "-c", "sleep 600.25 >/dev/null 2>&1 & echo $!")
+	nap := unique()
+	a := w.run("run", "k", "--", "sh", "-c", "sleep "+nap+" >/dev/null 2>&1 & echo $!")
 	assert.Equal(t, 0, a.code())
-	assert.True(t, running(t, "600.25"))
+	assert.True(t, running(t, nap))
 	assert.Empty(t, w.keys())
 	require.NoError(t, exec.CommandContext(t.Context(), "kill", strings.TrimSpace(a.out.String())).Run()) //nolint:gosec // a number
 }
