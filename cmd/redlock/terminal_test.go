@@ -248,10 +248,10 @@ func TestAScriptHasTheTerminalAgainAfterACommand(t *testing.T) {
 	s.line("bg")
 	w.letGo()
 	s.expect("Done")
-	s.typed("sh -c 'read z; echo ze''d $z'\r")
-	s.expect("read z")
-	s.typed("zed\r")
-	s.expect("zed zed\r\n")
+	s.typed("sh -c 'echo wh''at:; read z; echo th''is $z'\r")
+	s.expect("what:\r\n")
+	s.typed("one\r")
+	s.expect("this one\r\n")
 }
 
 func TestAStoppedJobGoesOnAndHasNotLostItsLock(t *testing.T) {
