@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing benchmarks cmd/redlock
+MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
@@ -92,7 +92,7 @@ check: ## Run what make test leaves out: -race, what takes long, other modules, 
 	done; \
 	echo "what -race would distort: go test -v -run '$(COST)' ./test/real/..."; \
 	go test $(GOTEST) -p 1 -v -run '$(COST)' ./test/real/... || failed=1; \
-	go -C benchmarks test $(GOTEST) -v -run '$(GUARD)' . || failed=1; \
+	go -C test/benchmarks test $(GOTEST) -v -run '$(GUARD)' . || failed=1; \
 	echo "what -race would take long for: go test -v ./test/simulation, ./test/model"; \
 	go test $(GOTEST) -timeout 10m -v -run '^TestHistories$$' ./test/simulation || failed=1; \
 	go test $(GOTEST) -timeout 10m ./test/model || failed=1; \
@@ -122,7 +122,7 @@ interop: ## Contend with bull-redlock, redlock 4 and 5 (Node) and redsync; SECTI
 .PHONY: bench
 bench: export REDLOCK_REQUIRE_REDIS = 1
 bench: ## Measure beside other libraries; CASES (all) by the beginnings of names, FOR and ROUNDS as they say
-	go -C benchmarks test -count=1 -v -timeout 0 -run '^TestBench$$' . -cases '$(CASES)' \
+	go -C test/benchmarks test -count=1 -v -timeout 0 -run '^TestBench$$' . -cases '$(CASES)' \
 		$(if $(filter file,$(origin FOR)),,-for $(FOR)) $(if $(ROUNDS),-rounds $(ROUNDS))
 
 .PHONY: chaos

@@ -7,10 +7,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/b0401464/redlock/benchmarks/internal/figures"
-	"github.com/b0401464/redlock/benchmarks/internal/library"
-	"github.com/b0401464/redlock/benchmarks/internal/load"
-	"github.com/b0401464/redlock/benchmarks/internal/report"
+	"github.com/b0401464/redlock/test/benchmarks/internal/figures"
+	"github.com/b0401464/redlock/test/benchmarks/internal/library"
+	"github.com/b0401464/redlock/test/benchmarks/internal/load"
+	"github.com/b0401464/redlock/test/benchmarks/internal/report"
 )
 
 // TestAllocationsAreWhatTheyWere fails when they grow, and on one node, where

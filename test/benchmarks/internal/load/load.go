@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/b0401464/redlock/benchmarks/internal/figures"
-	"github.com/b0401464/redlock/benchmarks/internal/library"
+	"github.com/b0401464/redlock/test/benchmarks/internal/figures"
+	"github.com/b0401464/redlock/test/benchmarks/internal/library"
 )
 
 // errorPause keeps a worker whose calls fail at once from doing nothing else.

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/b0401464/redlock/benchmarks/internal/library"
-	"github.com/b0401464/redlock/benchmarks/internal/report"
+	"github.com/b0401464/redlock/test/benchmarks/internal/library"
+	"github.com/b0401464/redlock/test/benchmarks/internal/report"
 	"github.com/b0401464/redlock/test/servers"
 )
 

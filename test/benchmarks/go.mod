@@ -1,4 +1,4 @@
-module github.com/b0401464/redlock/benchmarks
+module github.com/b0401464/redlock/test/benchmarks
 
 go 1.26.0
 
@@ -35,4 +35,4 @@ require (
 	golang.org/x/text v0.41.0 // indirect
 )
 
-replace github.com/b0401464/redlock => ../
+replace github.com/b0401464/redlock => ../../

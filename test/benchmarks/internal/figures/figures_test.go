@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/b0401464/redlock/benchmarks/internal/figures"
+	"github.com/b0401464/redlock/test/benchmarks/internal/figures"
 )
 
 func TestAPercentileIsOneOfTheValues(t *testing.T) {

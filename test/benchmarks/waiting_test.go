@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/b0401464/redlock/benchmarks/internal/library"
-	"github.com/b0401464/redlock/benchmarks/internal/load"
-	"github.com/b0401464/redlock/benchmarks/internal/report"
+	"github.com/b0401464/redlock/test/benchmarks/internal/library"
+	"github.com/b0401464/redlock/test/benchmarks/internal/load"
+	"github.com/b0401464/redlock/test/benchmarks/internal/report"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/b0401464/redlock/benchmarks/internal/library"
-	"github.com/b0401464/redlock/benchmarks/internal/report"
+	"github.com/b0401464/redlock/test/benchmarks/internal/library"
+	"github.com/b0401464/redlock/test/benchmarks/internal/report"
 )
 
 const allocationTurns = 2000

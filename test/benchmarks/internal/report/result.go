@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/b0401464/redlock/benchmarks/internal/figures"
+	"github.com/b0401464/redlock/test/benchmarks/internal/figures"
 )
 
 // A Result is what one case showed.

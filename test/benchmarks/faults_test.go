@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/b0401464/redlock/benchmarks/internal/figures"
-	"github.com/b0401464/redlock/benchmarks/internal/library"
-	"github.com/b0401464/redlock/benchmarks/internal/load"
-	"github.com/b0401464/redlock/benchmarks/internal/report"
+	"github.com/b0401464/redlock/test/benchmarks/internal/figures"
+	"github.com/b0401464/redlock/test/benchmarks/internal/library"
+	"github.com/b0401464/redlock/test/benchmarks/internal/load"
+	"github.com/b0401464/redlock/test/benchmarks/internal/report"
 	"github.com/b0401464/redlock/test/faultproxy"
 )
 
