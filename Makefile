@@ -1,4 +1,4 @@
-# Modules to lint and test, by directory. tools only pins what lint runs; interop
+# Modules to lint and test, by directory. .ci/tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
 MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock
 LINTED  = $(MODULES) test/interop
@@ -151,12 +151,12 @@ lint: ## Run golangci-lint, go vet, go fix -diff and go mod tidy -diff
 	gate() { echo "$$module: $$*"; "$$@" || { echo "$$module: $$* failed" >&2; failed=1; }; }; \
 	for module in $(LINTED); do \
 		cd "$(CURDIR)/$$module" || exit 1; \
-		gate go tool -modfile="$(CURDIR)/tools/go.mod" golangci-lint run ./...; \
+		gate go tool -modfile="$(CURDIR)/.ci/tools/go.mod" golangci-lint run ./...; \
 		gate go vet ./...; \
 		gate go fix -diff ./...; \
 		gate go mod tidy -diff; \
 	done; \
-	cd "$(CURDIR)/tools" && module=tools && gate go mod tidy -diff; \
+	cd "$(CURDIR)/.ci/tools" && module=.ci/tools && gate go mod tidy -diff; \
 	exit $$failed
 
 .PHONY: fuzz
