@@ -2,12 +2,11 @@ package redlock
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/b0401464/redlock/internal/check"
-	"github.com/b0401464/redlock/internal/fault"
 	"github.com/b0401464/redlock/internal/finding"
 )
 
@@ -25,9 +24,9 @@ func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
 	if err := l.canLock(ctx); err != nil {
 		return Report{}, err
 	}
-	ttl, drift, err := checkTTL(ttl, l.config.drift, &l.config.call.Config.Config)
+	ttl, drift, err := l.config.terms.TTL(ttl, &l.config.call.Config.Config)
 	if err != nil {
-		return Report{}, err
+		return Report{}, asInvalid(err)
 	}
 	if !l.locks.Count.Enter() {
 		return Report{}, ErrShutdown
@@ -37,7 +36,7 @@ func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
 		Setup: finding.Setup{
 			TTL: ttl, Drift: drift, Timeout: l.config.call.Timeout(ttl),
 			Lines: !l.config.noLine, Batches: l.config.pipeline, Fencing: l.config.call.Keep != 0,
-			Scripts: !l.config.noScript, Quarantine: l.config.restart,
+			Scripts: !l.config.terms.NoScripts, Quarantine: l.config.terms.Quarantine,
 		},
 		Clients: l.locks.Nodes.Clients(), Addrs: l.addrs,
 		Go: l.locks.Nodes.Go, Wall: l.locks.Clock.Wall, Stop: l.locks.Count.Closing(),
@@ -46,7 +45,7 @@ func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
 	if ctx.Err() == nil {
 		nodes = check.Run(ctx, setup)
 	}
-	report := newReport(&setup.Setup, nodes)
+	report := reportOf(finding.NewReport(&setup.Setup, nodes))
 	switch {
 	case ctx.Err() != nil:
 		return report, fmt.Errorf("redlock: check: %w", l.locks.CauseOf(ctx))
@@ -55,6 +54,75 @@ func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
 	default:
 		return report, nil
 	}
+}
+
+// A Report is what [Locker.Check] has found. It prints as a table with the findings below
+// it, and marshals to JSON, with durations in seconds.
+type Report struct {
+	TTL         time.Duration // of the locks that the nodes are to keep
+	NodeTimeout time.Duration // of their calls
+	Nodes       []NodeReport  // in node order; several of a Cluster or a Ring, by address
+	Findings    []Finding     // the worst first; none if all is well
+}
+
+// A NodeReport is what a node has told of a server. What is not known is zero.
+type NodeReport struct {
+	Node      int           // which of the clients given to New, from 1
+	Addr      string        // host:port; empty if the client does not tell
+	Product   string        // "redis", "valkey" or another one
+	Version   string        // of that
+	Role      string        // "primary" or "replica"
+	RoundTrip time.Duration // the shortest one seen
+	Ahead     time.Duration // what its clock is ahead of that of this process
+	Uptime    time.Duration // in whole seconds
+	Eviction  string        // its maxmemory-policy
+	MaxMemory int64         // in bytes
+	AOF       string        // "off", "on", "failing", or "late": writes are answered before they are on disk
+	Locks     bool          // the node has granted, extended and released a lock
+	Line      bool          // Lockers can wait there in line
+	Release   string        // the command that releases: "script", "delex" or "delifeq"
+}
+
+// Worst returns the severity of the worst finding, zero if there is none.
+func (r Report) Worst() Severity {
+	worst := Severity(0)
+	for _, f := range r.Findings {
+		worst = max(worst, f.Severity)
+	}
+	return worst
+}
+
+// String returns the Report for people to read, in lines of some 100 characters. Findings
+// that say the same of several nodes are one there.
+func (r Report) String() string { return r.plain().String() }
+
+// MarshalJSON returns an object with what the Report has and its worst severity.
+func (r Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.plain()) }
+
+// reportOf returns what was found as the program sees it.
+func reportOf(p *finding.Report) Report {
+	r := Report{TTL: p.TTL, NodeTimeout: p.NodeTimeout}
+	for i := range p.Nodes {
+		r.Nodes = append(r.Nodes, NodeReport(p.Nodes[i]))
+	}
+	for _, f := range p.Findings {
+		r.Findings = append(r.Findings, Finding{Code(f.Code), Severity(f.Severity), f.Node, f.Addr, f.Text, f.Remedy})
+	}
+	return r
+}
+
+// plain returns r as what prints it.
+func (r Report) plain() *finding.Report {
+	p := &finding.Report{TTL: r.TTL, NodeTimeout: r.NodeTimeout}
+	for i := range r.Nodes {
+		p.Nodes = append(p.Nodes, finding.NodeReport(r.Nodes[i]))
+	}
+	for _, f := range r.Findings {
+		p.Findings = append(p.Findings, finding.Finding{
+			Code: string(f.Code), Severity: finding.Severity(f.Severity), Node: f.Node, Addr: f.Addr, Text: f.Text, Remedy: f.Remedy,
+		})
+	}
+	return p
 }
 
 // A Finding is something about the set-up that is not as it should be.
@@ -115,26 +183,18 @@ const (
 	SeverityBroken                     // the node grants no locks
 )
 
-var severities = [...]string{"none", "note", "slow", "unsafe", "broken"}
-
 // String returns "note", "slow", "unsafe", "broken", or "none" for zero.
-func (s Severity) String() string {
-	if int(s) < len(severities) {
-		return severities[s]
-	}
-	return "severity " + strconv.Itoa(int(s))
-}
+func (s Severity) String() string { return finding.Severity(s).String() }
 
 // MarshalText returns what String does.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText has written.
 func (s *Severity) UnmarshalText(text []byte) error {
-	for i, name := range severities {
-		if name == string(text) {
-			*s = Severity(i)
-			return nil
-		}
+	severity, err := finding.ReadSeverity(string(text))
+	if err != nil {
+		return asInvalid(err)
 	}
-	return invalid("severity %s is unknown", fault.Quote(string(text)))
+	*s = Severity(severity)
+	return nil
 }

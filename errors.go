@@ -13,6 +13,8 @@ import (
 	"github.com/b0401464/redlock/internal/fault"
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/text"
+	"github.com/b0401464/redlock/internal/value"
 )
 
 // The kinds of errors. Compare with [errors.Is]; a [*LockError] has the details.
@@ -133,7 +135,7 @@ func (e *LockError) Error() string {
 			fmt.Fprintf(&b, " and %d more", len(e.Resources)-i)
 			break
 		}
-		b.WriteString(" " + fault.Quote(resource))
+		b.WriteString(" " + text.Quote(resource))
 	}
 	b.WriteString(": " + e.reason())
 	switch {
@@ -151,7 +153,7 @@ func (e *LockError) Error() string {
 	for _, n := range e.Nodes {
 		b.WriteString("; " + n.text())
 	}
-	return fault.OneLine(b.String())
+	return text.OneLine(b.String())
 }
 
 // maxNamed bounds how many resources an error's text names.
@@ -162,7 +164,7 @@ func (e *LockError) reason() string {
 	if len(e.kinds) > 0 {
 		text = strings.TrimPrefix(kinds[e.kinds[0]].sentinel.Error(), "redlock: ")
 	}
-	switch by := e.HeldBy.text(e.age); {
+	switch by := value.Holder(e.HeldBy).Text(e.age); {
 	case by == "":
 	case e.HeldBy.Owner != "" && e.Is(ErrContended):
 		text = "held by " + by
@@ -227,11 +229,11 @@ func (e *LockError) ErrorType() string {
 
 // lockError returns the error of f. It runs no code of the program's.
 func (l *Locker) lockError(f *fault.Fault) *LockError {
-	by := holderOf(f.By)
+	by := f.By.Holder()
 	return &LockError{
 		Op: Op(f.Op), Resources: f.Resources, Attempts: f.Attempts, Agreed: f.Agreed, Quorum: f.Quorum,
-		RetryAfter: f.RetryAfter, Nodes: l.nodeErrors(f.Failures), HeldBy: by,
-		nodes: f.Nodes, kinds: f.Kinds, detail: f.Detail, of: f.Of, age: by.age(l.locks.Clock.Wall()), cause: f.Cause,
+		RetryAfter: f.RetryAfter, Nodes: l.nodeErrors(f.Failures), HeldBy: Holder(by),
+		nodes: f.Nodes, kinds: f.Kinds, detail: f.Detail, of: f.Of, age: by.Age(l.locks.Clock.Wall()), cause: f.Cause,
 	}
 }
 
@@ -273,12 +275,12 @@ type NodeError struct {
 }
 
 // Error names the node, the command and the reason in one line, long reasons cut.
-func (e *NodeError) Error() string { return fault.OneLine("redlock: " + e.text()) }
+func (e *NodeError) Error() string { return text.OneLine("redlock: " + e.text()) }
 
 func (e *NodeError) text() string {
 	reason := "no error"
 	if e.Err != nil {
-		reason = fault.Shorten(e.Err.Error())
+		reason = text.Shorten(e.Err.Error())
 	}
 	if e.Addr == "" {
 		return fmt.Sprintf("node %d: %s: %s", e.Node, e.Op, reason)
@@ -305,6 +307,19 @@ func (e *NodeError) Unwrap() error {
 // "timeout", "panic", "same_server", the code of a Redis error such as "LOADING", or the
 // name of the error's Go type.
 func (e *NodeError) ErrorType() string { return node.ErrorType(e.Err) }
+
+// invalid returns an error that matches ErrInvalidArgument and says what and why.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidArgument, text.OneLine(fmt.Sprintf(format, args...)))
+}
+
+// asInvalid returns err as one that matches ErrInvalidArgument; nil if it is nil.
+func asInvalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return invalid("%v", err)
+}
 
 // resultOf returns the result of an operation: ok, or the type of its error.
 func resultOf(err error, ok string) string {

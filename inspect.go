@@ -2,11 +2,16 @@ package redlock
 
 import (
 	"context"
+	"encoding/json"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/b0401464/redlock/internal/fault"
 	"github.com/b0401464/redlock/internal/inspect"
 	"github.com/b0401464/redlock/internal/lease"
+	"github.com/b0401464/redlock/internal/node"
+	"github.com/b0401464/redlock/internal/text"
 	"github.com/b0401464/redlock/internal/value"
 )
 
@@ -32,7 +37,7 @@ func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
 	defer leave()
 	at := l.locks.Clock.Wall()
 	sights := l.reader.Inspect(ctx, resource, l.nodeTimeout())
-	s := l.stateOf(resource, at, sights)
+	s := l.stateOf(inspect.StateOf(resource, at, sights, l.locks.Nodes.Gate(resource), l.addrs))
 	if ctx.Err() != nil {
 		return s, l.lockError(l.operated(ctx, fault.Inspect, resource))
 	}
@@ -60,7 +65,7 @@ func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
 // More: docs/inspect.md.
 func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	if !value.IsMark(mark) {
-		return invalid("mark %s: want 8 hexadecimal digits, as of Lock.Mark or LockError.HeldBy", fault.Quote(mark))
+		return invalid("mark %s: want 8 hexadecimal digits, as of Lock.Mark or LockError.HeldBy", text.Quote(mark))
 	}
 	leave, err := l.enter(ctx, fault.Break, resource)
 	if err != nil {
@@ -84,6 +89,71 @@ func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	}
 	return l.lockError(f)
 }
+
+// A Verdict is what follows from what the nodes have told of a resource.
+type Verdict string
+
+// Verdicts.
+const (
+	VerdictHeld    Verdict = "held"    // a majority has one and the same value
+	VerdictFree    Verdict = "free"    // no node that answered has any, and the others are no majority
+	VerdictSplit   Verdict = "split"   // some nodes have values, and none can have a majority
+	VerdictUnknown Verdict = "unknown" // too few answered: what the others have would decide it
+)
+
+// A State is what the nodes had of a resource when [Locker.Inspect] read them. It prints as a
+// table and marshals to JSON.
+type State struct {
+	Resource string
+	At       time.Time // when the nodes were asked
+	Verdict  Verdict
+	// Holder is who has the lock, or, where that is unknown, who may have it if that is
+	// one only; nobody otherwise. Remaining is how long it has it at most unless it
+	// extends the lock: Forever if keys have no expiry.
+	Holder    Holder
+	Remaining time.Duration
+	Token     int64       // the largest of the fencing counters, the last token; 0 if there is none
+	Gate      int         // which of the clients given to New keeps the line, from 1; 0 if none does
+	Waiting   []Waiter    // who waits in line there, the next one first; the first 1000
+	Nodes     []NodeState // in the order of the clients given to New
+}
+
+// A NodeState is what one node had of a resource.
+type NodeState struct {
+	Node      int           // which of the clients given to New, from 1
+	Addr      string        // as that of a [NodeError]
+	Holder    Holder        // whose value is there; nobody if none is
+	Remaining time.Duration // for how long; Forever if the key has no expiry
+	Kept      bool          // nobody's is, and the gate keeps the resource for the next one in line
+	Token     int64         // what the fencing counter stands at; 0 if there is none
+	Waiting   int           // how many stand in a line there: elsewhere than at the gate, those who know other nodes
+	Err       error         // a [*NodeError]: why it has not told what is there
+	PartErr   error         // a [*NodeError]: why it has told that only, and not the counter or the line
+}
+
+// A Waiter is a Locker that waits in line for a resource: of its callers, the first one.
+type Waiter struct {
+	Mark   string    // names the Locker
+	Owner  string    // of the [WithOwner] that its New was given; empty if there was none
+	Since  time.Time // when it came, by the clock of the gate; zero once it has been called
+	Called bool      // the resource is reserved for it
+}
+
+// A Holder is who has a lock, as far as its value on the nodes tells. The zero Holder is
+// nobody.
+type Holder struct {
+	Mark  string    // names the value; see [Lock.Mark]
+	Owner string    // of its [WithOwner]; empty if it has none, as with another library
+	Since time.Time // when it was taken, by the clock of the holder; zero without an owner
+}
+
+// String returns a line that says what follows from what the nodes have told, a table of that,
+// and one of the line if somebody waits.
+func (s State) String() string { return s.plain().String() }
+
+// MarshalJSON returns an object whose names are in snake case. Times are in RFC 3339, durations
+// in seconds, −1 for one without an end, and errors are their texts.
+func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.plain()) }
 
 // doubt has a lock of this Locker that was broken asked for on the nodes, so that its holder
 // learns of it at once.
@@ -127,3 +197,61 @@ func (l *Locker) operated(ctx context.Context, op fault.Op, resource string) *fa
 
 // nodeTimeout returns that of what is not about one lock.
 func (l *Locker) nodeTimeout() time.Duration { return l.config.call.Timeout(time.Minute) }
+
+// attributes returns those of a span.
+func (h Holder) attributes() []attribute.KeyValue {
+	attrs := []attribute.KeyValue{keyHolderMark.String(h.Mark)}
+	if h.Owner != "" {
+		attrs = append(attrs, keyHolderOwner.String(h.Owner), keyHolderSince.String(h.Since.UTC().Format(time.RFC3339Nano)))
+	}
+	return attrs
+}
+
+// stateOf returns what was told with errors as the program sees them.
+func (l *Locker) stateOf(p inspect.State) State {
+	s := State{
+		Resource: p.Resource, At: p.At, Verdict: Verdict(p.Verdict), Holder: Holder(p.Holder), Remaining: p.Remaining,
+		Token: p.Token, Gate: p.Gate,
+	}
+	for _, w := range p.Waiting {
+		s.Waiting = append(s.Waiting, Waiter(w))
+	}
+	nodeError := func(i int, err error) error {
+		if err == nil {
+			return nil
+		}
+		return l.nodeError(node.Failure{Node: i, Op: node.OpInspect, Err: err})
+	}
+	for i, n := range p.Nodes {
+		s.Nodes = append(s.Nodes, NodeState{
+			Node: n.Node, Addr: n.Addr, Holder: Holder(n.Holder), Remaining: n.Remaining, Kept: n.Kept, Token: n.Token,
+			Waiting: n.Waiting, Err: nodeError(i, n.Err), PartErr: nodeError(i, n.PartErr),
+		})
+	}
+	return s
+}
+
+// plain returns s as what prints it.
+func (s State) plain() *inspect.State {
+	p := &inspect.State{
+		Resource: s.Resource, At: s.At, Verdict: inspect.Verdict(s.Verdict), Holder: value.Holder(s.Holder), Remaining: s.Remaining,
+		Token: s.Token, Gate: s.Gate,
+	}
+	for _, w := range s.Waiting {
+		p.Waiting = append(p.Waiting, inspect.Waiter(w))
+	}
+	reason := func(err error) error { // without which node that is, which stands beside it
+		if n, ok := err.(*NodeError); ok && n.Err != nil { //nolint:errorlint // it is one, unless a program has made the State
+			return n.Err
+		}
+		return err
+	}
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		p.Nodes = append(p.Nodes, inspect.NodeState{
+			Node: n.Node, Addr: n.Addr, Holder: value.Holder(n.Holder), Remaining: n.Remaining, Kept: n.Kept, Token: n.Token,
+			Waiting: n.Waiting, Err: reason(n.Err), PartErr: reason(n.PartErr),
+		})
+	}
+	return p
+}

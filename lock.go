@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"time"
@@ -41,6 +42,37 @@ func newLock(l *Locker, h *lease.Hold) *Lock {
 	return &k.lock
 }
 
+// run returns the lock or why there is none. The program's ctx and providers may panic, or
+// call runtime.Goexit: then nothing is left, wherever that was.
+func (r *request) run(ctx context.Context) (k *Lock, err error) {
+	t, h := r.locker.telemetry, r.Hold
+	h.Attrs = t.resourceAttributes(h.Resources[0])
+	ctx, span := t.startOn(ctx, spanLock, h.Resources, r.TTL)
+	h.Origin = span.SpanContext()
+	returns := false
+	defer func() {
+		if !returns {
+			r.Abandon(ctx)
+		}
+	}()
+	err = errPanicked
+	defer func() {
+		t.endLock(ctx, span, r, err)
+		returns = !errors.Is(err, errPanicked)
+	}()
+	if f := r.Run(ctx); f != nil {
+		return nil, r.locker.lockError(f)
+	}
+	return newLock(r.locker, h), nil
+}
+
+// expected reports whether err is a refusal that a caller with one attempt
+// reckons with.
+func (r *request) expected(err error) bool {
+	e, ok := errors.AsType[*LockError](err)
+	return ok && r.Single() && e.cause == nil && e.Is(ErrContended)
+}
+
 // Resource returns the locked resource, the first one of several.
 func (k *Lock) Resource() string {
 	if k.zero() {
@@ -66,6 +98,16 @@ func (k *Lock) Value() string {
 		return ""
 	}
 	return k.hold.Value()
+}
+
+// Mark returns the short name of the lock by which errors and [Locker.Inspect] name its
+// holder: 8 hexadecimal digits of a hash of its value. It can be logged: nobody can release
+// the lock by it, but for an operator with [Locker.Break]. It is empty for a zero Lock.
+func (k *Lock) Mark() string {
+	if k.zero() {
+		return ""
+	}
+	return k.hold.Name().Mark
 }
 
 // Until returns the moment until which the lock is valid if it is not extended,
@@ -113,15 +155,9 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 		return unlockedZero(OpExtend)
 	}
 	l, h := k.locker, k.hold
-	ttl, drift, err := checkTTL(ttl, l.config.drift, &h.Config)
+	ttl, drift, err := l.config.terms.Extension(ttl, h.TTL(), &h.Config)
 	if err != nil {
-		return err
-	}
-	switch own := h.TTL(); {
-	case l.config.noScript && ttl != own:
-		return invalid("ttl %v: without scripts, a lock is extended by its own TTL of %v", ttl, own)
-	case l.outlasts(ttl):
-		return l.errOutlasts(ttl)
+		return asInvalid(err)
 	}
 	t, start := l.telemetry, time.Now()
 	ctx, span := t.startOn(ctx, spanExtend, h.Resources, ttl)

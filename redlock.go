@@ -63,7 +63,6 @@ type Locker struct {
 	calls     acquire.Calls
 	reader    *inspect.Reader
 	addrs     []string
-	shards    []shards // of what is made of several servers
 	config    config
 	telemetry *telemetry
 }
@@ -109,25 +108,22 @@ func NewSingle(client Client, opts ...Option) (*Locker, error) {
 }
 
 func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
-	if len(clients) == 0 {
-		return nil, invalid("no clients")
-	}
-	endpoints, err := endpointsOf(clients)
+	endpoints, err := client.Distinct(clients)
 	if err != nil {
-		return nil, err
+		return nil, asInvalid(err)
 	}
 	l := &Locker{}
-	for _, e := range endpoints {
-		l.addrs = append(l.addrs, client.Addr(e))
-	}
-	l.shards = shardsOf(clients)
 	if l.config, err = newConfig(opts); err != nil {
 		return nil, err
 	}
-	if l.config.restart != 0 && len(l.shards) > 0 {
-		return nil, invalid("client %d spreads keys among servers, and WithRestartQuarantine is for single ones", l.shards[0].client+1)
+	terms := &l.config.terms
+	terms.Shards = client.ShardsOf(clients)
+	if terms.Quarantine != 0 && len(terms.Shards) > 0 {
+		return nil, invalid("client %d spreads keys among servers, and WithRestartQuarantine is for single ones", terms.Shards[0].Client+1)
 	}
-	l.telemetry, err = newTelemetry(l.config.tracers, l.config.meters, l.config.attributes, singleAddrs(endpoints))
+	var single []string
+	l.addrs, single = client.Addrs(endpoints)
+	l.telemetry, err = newTelemetry(l.config.tracers, l.config.meters, l.config.attributes, single)
 	if err != nil {
 		return nil, fmt.Errorf("redlock: metrics: %w", err)
 	}
@@ -141,27 +137,19 @@ func newLocker(clients []client.Client, opts []Option) (*Locker, error) {
 	l.calls.Locks, l.calls.Telemetry = l.locks, l.telemetry
 	l.reader = inspect.New(nodes)
 	if !l.config.noLine {
-		nodes.EnableLines(value.NewID(l.config.call.Owner), nodeNames(endpoints))
-		l.calls.Listeners = nodes.NewListeners(l.called)
+		nodes.EnableLines(value.NewID(l.config.call.Owner), client.Names(endpoints))
+		l.calls.Listeners = nodes.NewListeners(l.calls.Called)
 	}
-	if l.config.noScript {
+	if terms.NoScripts {
 		nodes.DisableScripts()
 	}
-	if l.config.restart != 0 {
-		nodes.Quarantine(l.config.restart)
+	if terms.Quarantine != 0 {
+		nodes.Quarantine(terms.Quarantine)
 	}
 	if l.config.pipeline {
 		nodes.EnableBatches()
 	}
 	return l, nil
-}
-
-// called is told by a node that it is this Locker's turn. If nobody here wants the
-// resource any more, the next one is to have it.
-func (l *Locker) called(node int, resource string) {
-	if nodes := l.locks.Nodes; !l.calls.Queues.Call(resource) && nodes.Gate(resource) == node {
-		nodes.LeaveLine(context.Background(), resource, value.New(), node, time.Second)
-	}
 }
 
 // nodeFailed counts and passes on the failure of a node.
@@ -257,57 +245,68 @@ func (l *Locker) LockAll(ctx context.Context, resources []string, ttl time.Durat
 // carried out yet is tried twice more at most, within some seconds, and then left to the TTL.
 // Shutdown must not be called from a node error handler, which it waits for.
 func (l *Locker) Shutdown(ctx context.Context) error {
-	if l == nil || l.locks == nil {
-		return invalid("Locker was not made by New")
+	if err := l.canLock(ctx); err != nil {
+		return err
 	}
-	if ctx == nil {
-		return invalid("nil context")
-	}
-	l.locks.Count.Close()
-	nodes, listeners := l.locks.Nodes, l.calls.Listeners
-	for !l.finished() {
-		select {
-		case <-l.locks.Count.Idle():
-		case <-ctx.Done():
-			return l.unfinished(ctx)
-		}
-		if listeners != nil {
-			select {
-			case <-listeners.Close():
-			case <-ctx.Done():
-				return l.unfinished(ctx)
-			}
-		}
-		nodes.LetGo()
-		select {
-		case <-nodes.Idle():
-		case <-ctx.Done():
-			return l.unfinished(ctx)
-		}
+	if err := l.calls.Shutdown(ctx); err != nil {
+		return fmt.Errorf("redlock: shutdown: %w", err)
 	}
 	return nil
 }
 
-func (l *Locker) finished() bool {
-	held, calls := l.locks.Count.Left()
-	nodes, listeners := l.locks.Nodes, l.calls.Listeners
-	return held+calls == 0 && nodes.Open() == 0 && !nodes.Owes() && (listeners == nil || !listeners.Open())
+// A request is one call of Lock or of its kin.
+type request struct {
+	acquire.Request
+
+	locker      *Locker
+	onUnlockErr func(error) // of the options
 }
 
-func (l *Locker) unfinished(ctx context.Context) error {
-	l.locks.Halted.Store(true)
-	cause := l.locks.CauseOf(ctx) // asks the program
-	held, calls := l.locks.Count.Left()
-	return fmt.Errorf("redlock: shutdown: %s held, %s waiting, %s under way: %w",
-		many(held, "lock"), many(calls, "call"), many(l.locks.Nodes.Open(), "node call"), cause)
-}
-
-// many returns how many there are of what.
-func many(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+func (l *Locker) newRequest(ctx context.Context, resource string, ttl time.Duration, opts []LockOption) (request, error) {
+	if err := l.canLock(ctx); err != nil {
+		return request{}, err
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	if resource == "" {
+		return request{}, invalid("empty resource")
+	}
+	return l.requestFor(lease.NewHold(l.locks, resource), ttl, opts)
+}
+
+func (l *Locker) newRequestAll(ctx context.Context, resources []string, ttl time.Duration, opts []LockOption) (request, error) {
+	if err := l.canLock(ctx); err != nil {
+		return request{}, err
+	}
+	all, err := l.config.terms.Set(resources)
+	switch {
+	case err != nil:
+		return request{}, asInvalid(err)
+	case len(all) == 1:
+		return l.requestFor(lease.NewHold(l.locks, all[0]), ttl, opts)
+	}
+	return l.requestFor(lease.NewHoldOfAll(l.locks, all), ttl, opts)
+}
+
+func (l *Locker) canLock(ctx context.Context) error {
+	switch {
+	case l == nil || l.locks == nil:
+		return invalid("Locker was not made by New")
+	case ctx == nil:
+		return invalid("nil context")
+	}
+	return nil
+}
+
+// requestFor returns the call that is to make h a lock on its resources.
+func (l *Locker) requestFor(h *lease.Hold, ttl time.Duration, opts []LockOption) (request, error) {
+	call, err := l.config.call.with(opts)
+	if err != nil {
+		return request{}, err
+	}
+	ttl, drift, err := l.config.terms.Call(h.Resources, ttl, &call.Config)
+	if err != nil {
+		return request{}, asInvalid(err)
+	}
+	return request{acquire.NewRequest(&l.calls, h, ttl, drift, &call.Config), l, call.onUnlockErr}, nil
 }
 
 // Tests outside of this package see it through the seam.

@@ -19,6 +19,7 @@ import (
 	"github.com/b0401464/redlock/internal/fault"
 	"github.com/b0401464/redlock/internal/lease"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/text"
 )
 
 // ScopeName is the instrumentation scope of every span and metric.
@@ -117,7 +118,7 @@ func newTelemetry(tp trace.TracerProvider, mp metric.MeterProvider, extra func(s
 	t.lateReplies = m.counter("redlock.node.late_replies", "{reply}", "Replies that a node sent after the node timeout.")
 	t.active = m.upDownCounter("redlock.lock.active", "{lock}", "Locks held.")
 	t.waiting = m.upDownCounter("redlock.lock.waiting", "{caller}", "Callers that wait behind others of their Locker or for their next attempt.")
-	return t, join(m.errs)
+	return t, fault.Join(m.errs)
 }
 
 // instruments makes instruments and collects what goes wrong.
@@ -152,7 +153,7 @@ func nodeAttributes(index int, addr string) attribute.Set {
 	if err != nil {
 		return attribute.NewSet(keyNodeNumber.Int(index + 1))
 	}
-	attrs := []attribute.KeyValue{semconv.ServerAddress(fault.UTF8(host))}
+	attrs := []attribute.KeyValue{semconv.ServerAddress(text.UTF8(host))}
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, semconv.ServerPort(n))
 	}
@@ -188,11 +189,11 @@ func (t *telemetry) startOn(ctx context.Context, name string, resources []string
 // named returns the attribute that names resources.
 func named(resources []string) attribute.KeyValue {
 	if len(resources) == 1 {
-		return keyResource.String(fault.UTF8(resources[0]))
+		return keyResource.String(text.UTF8(resources[0]))
 	}
 	names := make([]string, len(resources))
 	for i, resource := range resources {
-		names[i] = fault.UTF8(resource)
+		names[i] = text.UTF8(resource)
 	}
 	return keyResources.StringSlice(names)
 }
@@ -224,7 +225,7 @@ func finish(span trace.Span, result string, err error, expected bool) {
 		span.SetAttributes(keyResult.String(result))
 		if err != nil && !expected {
 			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
-			span.SetStatus(codes.Error, fault.UTF8(err.Error()))
+			span.SetStatus(codes.Error, text.UTF8(err.Error()))
 		}
 	}
 	span.End()
@@ -287,7 +288,7 @@ func (t *telemetry) EndAttempt(ctx context.Context, span trace.Span, extra []att
 			span.SetAttributes(keyValidity.Float64(a.Validity.Seconds()))
 		}
 		if a.By.Mark != "" {
-			span.SetAttributes(holderOf(a.By).attributes()...)
+			span.SetAttributes(Holder(a.By.Holder()).attributes()...)
 		}
 	}
 	span.End()

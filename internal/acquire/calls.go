@@ -1,6 +1,6 @@
 // Package acquire makes one call of Lock, from its first attempt to its grant or its failure:
-// attempts and the pauses between them, its places in line, and what it is told in the end.
-// Whatever ends a call, nothing of it is left on the nodes or in a line. It knows nothing of
+// the checks of its arguments, attempts and the pauses between them, its places in line, what it
+// is told in the end; and it ends all calls of a Locker. Whatever ends a call, nothing of it is left on the nodes or in a line. It knows nothing of
 // how a command gets to a node, nor of what becomes of the lock. The root package calls it.
 package acquire
 

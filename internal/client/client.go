@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -134,26 +133,6 @@ func Connections(c Client) int {
 		return o.PoolSize
 	}
 	return 0
-}
-
-// Addr returns the addresses of endpoints, joined by commas.
-func Addr(endpoints []Endpoint) string {
-	addrs := make([]string, len(endpoints))
-	for i, e := range endpoints {
-		addrs[i] = e.Addr
-	}
-	return strings.Join(addrs, ",")
-}
-
-// Same reports whether two clients are one and the same.
-func Same(a, b any) bool {
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	return va.Comparable() && vb.Comparable() && a == b
-}
-
-// Overlap reports whether some endpoint is in both lists.
-func Overlap(a, b []Endpoint) bool {
-	return slices.ContainsFunc(a, func(e Endpoint) bool { return slices.Contains(b, e) })
 }
 
 // IsNil reports whether v is nil or holds a nil pointer, map, func or the like.

@@ -1,6 +1,6 @@
 // Package finding says what follows from what is known of the nodes of a Locker and of their
 // clients: whether they are fit for its locks, what is not as it should be, and what to do about
-// that. It does no I/O and reads no clock. Package check brings the facts.
+// that, as a table and as JSON. It does no I/O and reads no clock. Package check brings the facts.
 package finding
 
 import (

@@ -10,25 +10,14 @@ import (
 	"github.com/b0401464/redlock/internal/quorum"
 )
 
-// A Severity says how bad something is.
-type Severity uint8
-
-// Severities, the mildest first.
-const (
-	Note Severity = iota + 1
-	Slow
-	Unsafe
-	Broken
-)
-
 // A Finding is something that is not as it should be.
 type Finding struct {
-	Code     string
-	Severity Severity
-	Node     int    // from 1; 0 for what is of no single node
-	Addr     string // of the server
-	Text     string // a sentence
-	Remedy   string // another one
+	Code     string   `json:"code"`
+	Severity Severity `json:"severity"`
+	Node     int      `json:"node,omitempty"` // from 1; 0 for what is of no single node
+	Addr     string   `json:"addr,omitempty"` // of the server
+	Text     string   `json:"text"`           // a sentence
+	Remedy   string   `json:"remedy"`         // another one
 }
 
 // Codes of findings.
@@ -248,13 +237,4 @@ func (f *facts) who(i int) string {
 		return fmt.Sprintf("node %d (%s)", i+1, addr)
 	}
 	return fmt.Sprintf("node %d", i+1)
-}
-
-// Rounded returns d with three digits.
-func Rounded(d time.Duration) time.Duration {
-	unit := time.Nanosecond
-	for d.Abs() >= 1000*unit {
-		unit *= 10
-	}
-	return d.Round(unit)
 }

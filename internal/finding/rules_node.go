@@ -7,6 +7,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/client"
 	"github.com/b0401464/redlock/internal/script"
+	"github.com/b0401464/redlock/internal/text"
 )
 
 // nodeRules look at a node as a whole. The order is that of findings of one severity.
@@ -202,13 +203,13 @@ const (
 // far judges how far away a node is.
 func far(f *facts, n *Node, _ *Server) verdict {
 	trip, least := n.RoundTrip, 4*n.RoundTrip
-	text := fmt.Sprintf("A round trip to the node takes %v", Rounded(trip))
+	takes := fmt.Sprintf("A round trip to the node takes %v", text.Rounded(trip))
 	switch {
 	case trip >= f.TTL-f.Drift:
-		return verdict{Broken, text + ", so a lock is over before anybody knows that it was granted.", "Use a longer TTL."}
+		return verdict{Broken, takes + ", so a lock is over before anybody knows that it was granted.", "Use a longer TTL."}
 	case least > f.Timeout:
 		return verdict{
-			Slow, fmt.Sprintf("%s, and its node timeout of %v should be four of them.", text, f.Timeout),
+			Slow, fmt.Sprintf("%s, and its node timeout of %v should be four of them.", takes, f.Timeout),
 			fmt.Sprintf("Use WithNodeTimeout of at least %v, or a longer TTL.", least.Round(time.Millisecond)),
 		}
 	default:

@@ -3,7 +3,6 @@ package finding
 import (
 	"errors"
 	"regexp"
-	"slices"
 	"testing"
 	"time"
 
@@ -278,19 +277,4 @@ func TestEachNodeErrorHasARemedyThatFits(t *testing.T) {
 	}
 	assert.Len(t, remedies, 8)
 	assert.Equal(t, remedyACL, remedyFor(reply("ERR The user executing the script can't run this command or subcommand")))
-}
-
-func TestDurationsAreShownWithThreeDigits(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", 999: "999ns", 158643: "159µs", 1234567: "1.23ms", 99_999_999: "100ms", 12_345_678_900: "12.3s", -1234567: "-1.23ms",
-	} {
-		assert.Equal(t, want, Rounded(d).String())
-	}
-}
-
-func TestColumnsStandOneBelowTheOther(t *testing.T) {
-	assert.Equal(t, []string{"A   LONG", "äö  x", "1"}, Columns([][]string{{"A", "NONE", "LONG"}, {"äö", "", "x"}, {"1", "", ""}}))
-	assert.Empty(t, Columns(nil))
-	assert.Equal(t, []string{"one two", "three"}, Wrap("one  two three", 7))
-	assert.True(t, slices.Equal([]string{"longer", "a"}, Wrap("longer a", 3)))
 }

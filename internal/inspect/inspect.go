@@ -1,4 +1,4 @@
-// Package inspect reads what the nodes have for a resource, says what follows from it, and has
+// Package inspect reads what the nodes have for a resource, tells what follows from it, and has
 // the value of one holder removed. Reading changes nothing on the nodes, and no node that does
 // not answer keeps anybody waiting for longer than the node timeout. What is read may be
 // outdated before it is seen, so that nothing is decided by it but what a compare-and-delete on

@@ -10,14 +10,14 @@ import (
 )
 
 // A Verdict is what follows from what the nodes have told.
-type Verdict uint8
+type Verdict string
 
 // Verdicts.
 const (
-	Unknown Verdict = iota // what the other nodes have would decide it
-	Held                   // a majority has one value
-	Free                   // no node that has told has any, and the others are no majority
-	Split                  // some have one, and none can have a majority
+	Unknown Verdict = "unknown" // what the other nodes have would decide it
+	Held    Verdict = "held"    // a majority has one value
+	Free    Verdict = "free"    // no node that has told has any, and the others are no majority
+	Split   Verdict = "split"   // some have one, and none can have a majority
 )
 
 // Judge returns what follows from the sights of all nodes: for Held whose value a majority

@@ -5,7 +5,7 @@ import (
 	"maps"
 	"strings"
 
-	"github.com/b0401464/redlock/internal/fault"
+	"github.com/b0401464/redlock/internal/text"
 )
 
 // Context returns a context that ends with parent and when the lock is over, and what the
@@ -73,7 +73,7 @@ func (c *lockContext) Err() error {
 
 // String keeps package fmt from looking into what others write at the same time.
 func (c *lockContext) String() string {
-	return "redlock.Context(" + fault.Quote(strings.Join(c.hold.Resources, ", ")) + ")"
+	return "redlock.Context(" + text.Quote(strings.Join(c.hold.Resources, ", ")) + ")"
 }
 
 // A parent is the parent of a lockContext as package context sees it. Which context of

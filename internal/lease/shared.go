@@ -19,6 +19,7 @@ import (
 	"github.com/b0401464/redlock/internal/fault"
 	"github.com/b0401464/redlock/internal/quorum"
 	"github.com/b0401464/redlock/internal/round"
+	"github.com/b0401464/redlock/internal/text"
 	"github.com/b0401464/redlock/internal/waitqueue"
 )
 
@@ -118,5 +119,5 @@ func (l *Locks) CauseOf(ctx context.Context) error {
 	if cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, fault.OneLine(fault.Shorten(cause.Error())))
+	return fmt.Errorf("%w (%s)", err, text.OneLine(text.Shorten(cause.Error())))
 }

@@ -1,4 +1,7 @@
-package fault
+// Package text makes what people read of what the library knows: one line of whatever clients
+// and servers put into it, names in quotes, rough durations, tables. It knows nothing of what
+// that is about. Whatever makes an error, a span or a report calls it.
+package text
 
 import (
 	"fmt"
@@ -41,4 +44,12 @@ func Quote(resource string) string {
 		return fmt.Sprintf("%q… (%d bytes)", resource[:maxQuoted], len(resource))
 	}
 	return fmt.Sprintf("%q", resource)
+}
+
+// Many returns how many there are of what.
+func Many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
