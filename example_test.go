@@ -7,70 +7,22 @@ import (
 	"log"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/test/rig"
 )
 
-// newClient returns a client that gives up on a node within seconds.
-func newClient(addr string) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Addr:            addr,
-		DialTimeout:     time.Second,
-		DialerRetries:   1,           // attempts to connect; go-redis makes 5 by default
-		ReadTimeout:     time.Second, // WriteTimeout follows it
-		MaxRetries:      1,           // go-redis sends a command up to 3 times more by default
-		PoolSize:        100,         // more than resources that are locked at the same moment
-		ConnMaxIdleTime: time.Minute, // less than load balancers and NATs keep an idle flow; 30 minutes by default
-	})
-}
+// These are examples of one call each. What programs do with them is in examples/recipes.
 
-// startNodes starts three in-memory Redis servers and returns a client for
-// each. The function it returns closes all of them.
-func startNodes() (clients []*redis.Client, closeAll func()) {
-	var servers []*miniredis.Miniredis
-	for range 3 {
-		server, err := miniredis.Run()
-		if err != nil {
-			log.Panic(err)
-		}
-		servers = append(servers, server)
-		clients = append(clients, newClient(server.Addr()))
-	}
-	return clients, func() {
-		for i, server := range servers {
-			_ = clients[i].Close()
-			server.Close()
-		}
-	}
-}
+func say(what ...any) error { _, err := fmt.Println(what...); return err }
 
-// newExampleLocker returns a Locker on three in-memory nodes.
-func newExampleLocker() (locker *redlock.Locker, closeAll func()) {
-	clients, closeNodes := startNodes()
-	locker, err := redlock.New(clients)
-	if err != nil {
-		log.Panic(err)
-	}
-	return locker, func() {
-		_ = locker.Shutdown(context.Background())
-		closeNodes()
-	}
-}
+func draw(context.Context, int) error   { return say("drawn") }
+func charge(context.Context, int) error { return say("charged") }
+func rebuild(context.Context) error     { return say("rebuilt") }
 
-func charge(context.Context, int) error {
-	fmt.Println("charged")
-	return nil
-}
-
-func draw(context.Context, int) error {
-	fmt.Println("drawn")
-	return nil
-}
+func transfer(_ context.Context, from, to int) error { return say("transferred from", from, "to", to) }
 
 func Example() {
-	clients, closeNodes := startNodes()
+	clients, closeNodes := rig.StartNodes()
 	defer closeNodes()
 
 	locker, err := redlock.New(clients)
@@ -88,31 +40,68 @@ func Example() {
 	// <nil>
 }
 
+func ExampleNewSingle() {
+	clients, closeAll := rig.StartNodes()
+	defer closeAll()
+
+	locker, err := redlock.NewSingle(clients[0])
+	if err != nil {
+		log.Panic(err)
+	}
+	err = locker.Do(context.Background(), "invoice:42", 10*time.Second, func(ctx context.Context) error {
+		return charge(ctx, 42) // ctx ends the moment the lock can no longer be trusted
+	})
+	fmt.Println(err)
+	_ = locker.Shutdown(context.Background())
+	// Output:
+	// charged
+	// <nil>
+}
+
+func ExampleNew() {
+	clients, closeNodes := rig.StartNodes()
+	defer closeNodes() // last: the Locker's clients are the caller's
+
+	locker, err := redlock.New(clients,
+		redlock.WithRetry(redlock.Forever, 200*time.Millisecond), // until the context ends
+		redlock.WithNodeTimeout(500*time.Millisecond),
+		redlock.WithNodeErrorHandler(func(_ context.Context, err *redlock.NodeError) {
+			log.Print(err) // of a minority, too, which no call returns
+		}),
+	)
+	if err != nil {
+		log.Panic(err)
+	}
+	// An option of a call overrides what New was given.
+	lock, err := locker.Lock(context.Background(), "invoice:42", 10*time.Second, redlock.WithMaxWait(3*time.Second))
+	fmt.Println(lock.Resource(), err)
+	fmt.Println(lock.Unlock(context.Background()))
+	_ = locker.Shutdown(context.Background())
+	// Output:
+	// invoice:42 <nil>
+	// <nil>
+}
+
 func ExampleLocker_Do() {
-	locker, closeAll := newExampleLocker()
+	locker, closeAll := rig.StartLocker()
 	defer closeAll()
 
 	err := locker.Do(context.Background(), "invoice:42", 10*time.Second, func(ctx context.Context) error {
 		return charge(ctx, 42)
 	}, redlock.WithMaxWait(5*time.Second))
-	switch {
-	case err == nil:
-		fmt.Println("done")
-	case errors.Is(err, redlock.ErrContended):
+	if errors.Is(err, redlock.ErrContended) {
 		fmt.Println("somebody else has it: nothing was done")
-	default:
-		fmt.Println(err) // the function's own error, a lost lock, or Redis is not available
 	}
+	fmt.Println(err) // the function's own error, a lost lock, or Redis is not available
 	// Output:
 	// charged
-	// done
+	// <nil>
 }
 
 func ExampleLocker_With() {
-	locker, closeAll := newExampleLocker()
+	locker, closeAll := rig.StartLocker()
 	defer closeAll()
 	ctx := context.Background()
-
 	err := locker.With(ctx, "invoice:42", 10*time.Second,
 		func(ctx context.Context, lock *redlock.Lock) error {
 			if err := draw(ctx, 42); err != nil {
@@ -144,95 +133,15 @@ func ExampleLocker_With() {
 	// done
 }
 
-// chargeByHand does what With does, step by step.
-func chargeByHand(ctx context.Context, locker *redlock.Locker,
-	drawAndCharge func(ctx context.Context, lock *redlock.Lock) error,
-) error {
-	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// Without the caller's cancellation, Unlock waits for the outcome, but
-		// no longer than the node timeout.
-		if err := lock.Unlock(context.WithoutCancel(ctx)); err != nil {
-			log.Printf("release: %v", err)
-		}
-	}()
-	held, cancel := lock.Context(ctx) // ends with ctx, and when the lock is over
-	defer cancel()
-
-	err = drawAndCharge(held, lock) // what the function of With does, above
-	if !lock.Valid() {              // somebody else may have begun before that was done
-		return errors.Join(redlock.ErrLockLost, err)
-	}
-	return err
-}
-
-func ExampleLocker_Lock() {
-	locker, closeAll := newExampleLocker()
-	defer closeAll()
-
-	err := chargeByHand(context.Background(), locker, func(ctx context.Context, _ *redlock.Lock) error {
-		if err := draw(ctx, 42); err != nil {
-			return err
-		}
-		return charge(ctx, 42)
-	})
-	fmt.Println(err)
-	// Output:
-	// drawn
-	// charged
-	// <nil>
-}
-
-// chargeUnlessBusy does nothing if somebody else is at it.
-func chargeUnlessBusy(ctx context.Context, locker *redlock.Locker,
-	charge func(ctx context.Context, invoice int) error,
-) error {
-	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
-	if errors.Is(err, redlock.ErrContended) {
-		return nil // somebody else is at it
-	}
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err := lock.Unlock(context.WithoutCancel(ctx)); err != nil {
-			log.Printf("release: %v", err) // no reason to charge once more
-		}
-	}()
-	held, cancel := lock.Context(ctx)
-	defer cancel()
-
-	err = charge(held, 42)
-	if !lock.Valid() {
-		return errors.Join(redlock.ErrLockLost, err)
-	}
-	return err
-}
-
-func rebuild(context.Context) error {
-	fmt.Println("rebuilt")
-	return nil
-}
-
-func transfer(_ context.Context, from, to int) error {
-	fmt.Println("transferred from", from, "to", to)
-	return nil
-}
-
 func ExampleLocker_WithAll() {
-	locker, closeAll := newExampleLocker()
+	locker, closeAll := rig.StartLocker()
 	defer closeAll()
 	ctx := context.Background()
-
 	err := locker.WithAll(ctx, []string{"account:7", "account:42"}, 10*time.Second,
 		func(ctx context.Context, lock *redlock.Lock) error {
 			fmt.Println(lock.Resources()) // sorted, without duplicates
 			return transfer(ctx, 42, 7)
 		}, nil, redlock.WithMaxWait(5*time.Second))
-
 	fmt.Println(err)
 	// Output:
 	// [account:42 account:7]
@@ -240,11 +149,56 @@ func ExampleLocker_WithAll() {
 	// <nil>
 }
 
-func ExampleWithAutoExtend() {
-	locker, closeAll := newExampleLocker()
+func ExampleLocker_Lock() {
+	locker, closeAll := rig.StartLocker()
 	defer closeAll()
 	ctx := context.Background()
+	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
+	if err != nil {
+		log.Panic(err)
+	}
+	held, cancel := lock.Context(ctx) // ends with ctx, and when the lock is over
+	defer cancel()
+	fmt.Println(charge(held, 42), lock.Valid()) // if it is not, somebody else may have begun
+	fmt.Println(lock.Unlock(ctx))
+	// Output:
+	// charged
+	// <nil> true
+	// <nil>
+}
 
+func ExampleLock_Extend() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	lock, err := locker.Lock(ctx, "import", 10*time.Second)
+	if err != nil {
+		log.Panic(err)
+	}
+	err = lock.Extend(ctx, time.Minute) // from now on; ErrNoQuorum means that nobody knows
+	fmt.Println(err, time.Until(lock.Until()) > 10*time.Second)
+	_ = lock.Unlock(ctx)
+	// Output: <nil> true
+}
+
+func ExampleLocker_TryLock() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
+	fmt.Println(err)
+	_, err = locker.TryLock(ctx, "invoice:42", 10*time.Second)
+	fmt.Println("somebody else is at it:", errors.Is(err, redlock.ErrContended))
+	_ = lock.Unlock(ctx)
+	// Output:
+	// <nil>
+	// somebody else is at it: true
+}
+
+func ExampleWithAutoExtend() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
 	err := locker.With(ctx, "search-index", 15*time.Second,
 		func(ctx context.Context, _ *redlock.Lock) error {
 			return rebuild(ctx) // for hours, if need be
@@ -261,86 +215,136 @@ func ExampleWithAutoExtend() {
 	// rebuilt
 }
 
-func ExampleLocker_TryLock() {
-	locker, closeAll := newExampleLocker()
-	defer closeAll()
-	ctx := context.Background()
-
-	fmt.Println(chargeUnlessBusy(ctx, locker, charge))
-
-	other, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
-	fmt.Println(err)
-	fmt.Println(chargeUnlessBusy(ctx, locker, charge))
-	fmt.Println(other.Unlock(ctx))
-	// Output:
-	// charged
-	// <nil>
-	// <nil>
-	// <nil>
-	// <nil>
-}
-
 func ExampleLocker_Shutdown() {
-	clients, closeNodes := startNodes()
-	defer closeNodes() // last: the Locker's clients are the caller's
-
-	locker, err := redlock.New(clients)
-	if err != nil {
-		log.Panic(err)
-	}
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	fmt.Println(locker.Shutdown(ctx)) // waits for locks that are held and releases under way
 
-	_, err = locker.Lock(ctx, "invoice:42", 10*time.Second)
+	fmt.Println(locker.Shutdown(ctx)) // waits for locks that are held and releases under way
+	_, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
 	fmt.Println(errors.Is(err, redlock.ErrShutdown))
 	// Output:
 	// <nil>
 	// true
 }
 
-func ExampleNew() {
-	clients, closeNodes := startNodes()
-	defer closeNodes()
+func ExampleWithFencing() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	var fence redlock.Fence // beside what is written
 
-	locker, err := redlock.New(clients,
-		redlock.WithRetry(redlock.Forever, 200*time.Millisecond), // until the context ends
-		redlock.WithNodeTimeout(500*time.Millisecond),
-		redlock.WithNodeErrorHandler(func(_ context.Context, err *redlock.NodeError) {
-			log.Print(err) // of a minority, too, which no call returns
-		}),
-	)
-	if err != nil {
-		log.Panic(err)
-	}
-	// An option of a call overrides what New was given.
-	lock, err := locker.Lock(context.Background(), "invoice:42", 10*time.Second,
-		redlock.WithMaxWait(3*time.Second))
-	if err != nil {
-		log.Panic(err)
-	}
-	fmt.Println(lock.Resource(), lock.Valid())
-	fmt.Println(lock.Unlock(context.Background()))
-	_ = locker.Shutdown(context.Background())
+	err := locker.With(ctx, "ledger:7", 10*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
+		if err := fence.Admit(lock.Token()); err != nil {
+			return err // a later holder has been there
+		}
+		return draw(ctx, 7)
+	}, nil, redlock.WithFencing(24*time.Hour))
+
+	fmt.Println(err)
 	// Output:
-	// invoice:42 true
+	// drawn
 	// <nil>
 }
 
-func ExampleNewSingle() {
-	clients, closeAll := startNodes()
+func ExampleFence() {
+	var fence redlock.Fence // beside what the lock protects
+	fmt.Println(fence.Admit(33))
+	fmt.Println(fence.Admit(34))
+	// The first holder was paused, and wakes up after its lock has ended.
+	fmt.Println(fence.Admit(33))
+	// Output:
+	// <nil>
+	// <nil>
+	// redlock: stale fencing token: 33 after 34
+}
+
+func ExampleFromContext() {
+	locker, closeAll := rig.StartLocker()
 	defer closeAll()
 
-	locker, err := redlock.NewSingle(clients[0])
+	err := locker.Do(context.Background(), "ledger:7", 10*time.Second, func(ctx context.Context) error {
+		return say("written with token", redlock.FromContext(ctx).Token() > 0) // or anywhere below
+	}, redlock.WithFencing(24*time.Hour))
+	fmt.Println(err)
+	// Output:
+	// written with token true
+	// <nil>
+}
+
+func ExampleWithUnlockErrorHandler() {
+	clients, closeNodes := rig.StartNodes()
+	defer closeNodes()
+	locker, err := redlock.NewSingle(clients[0], redlock.WithUnlockErrorHandler(func(err error) {
+		fmt.Println("somebody has removed the lock:", errors.Is(err, redlock.ErrLockLost))
+	}))
 	if err != nil {
 		log.Panic(err)
 	}
 	err = locker.Do(context.Background(), "invoice:42", 10*time.Second, func(ctx context.Context) error {
-		return charge(ctx, 42) // ctx ends the moment the lock can no longer be trusted
+		return clients[0].Del(ctx, "invoice:42").Err() // by hand, as nobody should
 	})
 	fmt.Println(err)
-	_ = locker.Shutdown(context.Background())
 	// Output:
-	// charged
+	// somebody has removed the lock: true
 	// <nil>
+}
+
+func ExampleWithOwner() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second, redlock.WithOwner("billing-7f9c pid 4242"))
+	if err != nil {
+		log.Panic(err)
+	}
+	_, err = locker.TryLock(ctx, "invoice:42", 10*time.Second)
+	if e, ok := errors.AsType[*redlock.LockError](err); ok {
+		fmt.Println(e.HeldBy.Owner, e.HeldBy.Mark == lock.Mark())
+	}
+	_ = lock.Unlock(ctx)
+	// Output: billing-7f9c pid 4242 true
+}
+
+func ExampleLocker_Break() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	_, err := locker.Lock(ctx, "invoice:42", time.Hour, redlock.WithOwner("billing-7f9c pid 4242"))
+	if err != nil {
+		log.Panic(err)
+	}
+	state, err := locker.Inspect(ctx, "invoice:42") // outdated when it arrives
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(state.Verdict, "by", state.Holder.Owner)
+	// The process hangs, and is stopped. Nobody else is hit, should it have been replaced.
+	fmt.Println(locker.Break(ctx, "invoice:42", state.Holder.Mark))
+	// Output:
+	// held by billing-7f9c pid 4242
+	// <nil>
+}
+
+func ExampleLockError() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	lock, err := locker.Lock(ctx, "invoice:42", time.Minute)
+	if err != nil {
+		log.Panic(err)
+	}
+	_, err = locker.TryLock(ctx, "invoice:42", time.Minute)
+	if e, ok := errors.AsType[*redlock.LockError](err); ok {
+		fmt.Println(e.Op, e.Resources, e.ErrorType())
+		fmt.Println("free in less than a minute:", 0 < e.RetryAfter && e.RetryAfter <= time.Minute)
+		for _, n := range e.Nodes { // nodes that failed; one that refuses has not
+			fmt.Println(n.Addr, n.Err)
+		}
+	}
+	_ = lock.Unlock(ctx)
+	// Output:
+	// lock [invoice:42] contended
+	// free in less than a minute: true
 }

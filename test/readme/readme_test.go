@@ -54,7 +54,7 @@ func inRoot(t *testing.T, patterns ...string) []string {
 }
 
 func TestReadmeShowsCodeOfTheExamplesAsItIs(t *testing.T) {
-	files := inRoot(t, "example*_test.go", "recipes_test.go")
+	files := inRoot(t, "example_test.go", "examples/recipes/*.go")
 	var examples strings.Builder
 	for _, name := range files {
 		code, err := os.ReadFile(name) //nolint:gosec // a file of this module
@@ -151,7 +151,7 @@ func TestReadmeListsEveryError(t *testing.T) {
 }
 
 func TestReadmeNamesOnlyTestsThatExist(t *testing.T) {
-	exist := declared(t, inRoot(t, "*_test.go", "test/*/*/*_test.go", "test/*/*_test.go"), func(string) bool { return false }, functions("Test"))
+	exist := declared(t, inRoot(t, "*_test.go", "examples/*/*_test.go", "test/*/*/*_test.go", "test/*/*_test.go"), func(string) bool { return false }, functions("Test"))
 	named := regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(rig.Readme(t), -1)
 	require.NotEmpty(t, named)
 	for _, name := range named {

@@ -1,4 +1,4 @@
-package redlock_test
+package recipes_test
 
 import (
 	"context"
@@ -20,10 +20,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/examples/recipes"
 	"github.com/b0401464/redlock/test/rig"
 )
 
-// These tests hold the recipes of the README to what it says of them.
+func TestMain(m *testing.M) { rig.MainVirtual(m) }
 
 func TestTheHTTPRecipeTellsWhatBecameOfTheOrder(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -50,7 +51,7 @@ func TestTheHTTPRecipeTellsWhatBecameOfTheOrder(t *testing.T) {
 					nodes[0].Stop()
 					nodes[1].Stop()
 				}
-				h := ship(rig.NewLocker(t, nodes), func(ctx context.Context, _ string) error { return c.ship(ctx) })
+				h := recipes.Ship(rig.NewLocker(t, nodes), func(ctx context.Context, _ string) error { return c.ship(ctx) })
 				w := httptest.NewRecorder()
 				h(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody))
 				assert.Equal(t, c.want, w.Code)
@@ -66,7 +67,7 @@ func TestTheHTTPRecipeAnswersNobodyWhoHasGone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		w := httptest.NewRecorder()
-		ship(rig.NewLocker(t, nodes), nil)(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/", http.NoBody))
+		recipes.Ship(rig.NewLocker(t, nodes), nil)(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/", http.NoBody))
 		assert.Empty(t, w.Body, "ErrContended is told, too")
 	})
 }
@@ -98,8 +99,8 @@ func TestWorkByHandTellsALossAsWithDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := rig.NewLocker(t, rig.New(t, 3))
-				require.ErrorIs(t, chargeByHand(t.Context(), l, func(ctx context.Context, _ *redlock.Lock) error { return fn(ctx) }), redlock.ErrLockLost)
-				require.ErrorIs(t, chargeUnlessBusy(t.Context(), l, func(ctx context.Context, _ int) error { return fn(ctx) }), redlock.ErrLockLost)
+				require.ErrorIs(t, recipes.ByHand(t.Context(), l, func(ctx context.Context, _ *redlock.Lock) error { return fn(ctx) }), redlock.ErrLockLost)
+				require.ErrorIs(t, recipes.UnlessBusy(t.Context(), l, func(ctx context.Context, _ int) error { return fn(ctx) }), redlock.ErrLockLost)
 			})
 		})
 	}
@@ -110,10 +111,10 @@ func TestWorkByHandThatIsDoneDoesNotFailWithItsRelease(t *testing.T) {
 		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		freeze := func() { nodes[0].Freeze(); nodes[1].Freeze() }
-		require.NoError(t, chargeUnlessBusy(t.Context(), l, func(context.Context, int) error { freeze(); return nil }))
+		require.NoError(t, recipes.UnlessBusy(t.Context(), l, func(context.Context, int) error { freeze(); return nil }))
 		nodes[0].Thaw()
 		nodes[1].Thaw()
-		require.NoError(t, chargeByHand(t.Context(), l, func(context.Context, *redlock.Lock) error { freeze(); return nil }))
+		require.NoError(t, recipes.ByHand(t.Context(), l, func(context.Context, *redlock.Lock) error { freeze(); return nil }))
 		nodes[0].Thaw()
 		nodes[1].Thaw()
 	})
@@ -123,7 +124,7 @@ func TestTheRecipeForWorkersStopsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		batches := 0
-		err := importAll(ctx, rig.NewLocker(t, rig.New(t, 3)), make([]string, 5), func(context.Context, string) error {
+		err := recipes.ImportAll(ctx, rig.NewLocker(t, rig.New(t, 3)), make([]string, 5), func(context.Context, string) error {
 			batches++ // and looks at no context
 			cancel()
 			return nil
@@ -148,7 +149,7 @@ func TestTheCronRecipeMakesOneReportATickAndNoneBesideAnother(t *testing.T) {
 			for tick := range takes {
 				all.Go(func() {
 					time.Sleep(time.Duration(tick)*day + time.Duration(host)*20*time.Minute) // clocks differ
-					err := nightly(t.Context(), l, func(ctx context.Context) error {
+					err := recipes.Nightly(t.Context(), l, func(ctx context.Context) error {
 						assert.EqualValues(t, 1, now.Add(1), "nobody else is at it")
 						defer now.Add(-1)
 						made[tick].Add(1)
@@ -182,7 +183,7 @@ func TestExampleImportIsRefusedWhileAnotherOneRuns(t *testing.T) {
 	if err := node.Set("import", "somebody else"); err != nil { // the key is the resource
 		t.Fatal(err)
 	}
-	err = importAll(t.Context(), locker, nil, nil)
+	err = recipes.ImportAll(t.Context(), locker, nil, nil)
 	if !errors.Is(err, redlock.ErrContended) {
 		t.Errorf("got %v, want ErrContended", err)
 	}
@@ -207,7 +208,7 @@ func TestExampleImportStopsWhenItsLockRunsOut(t *testing.T) {
 		}
 
 		began := time.Now()
-		err = importAll(t.Context(), locker, []string{"a", "b"}, func(ctx context.Context, _ string) error {
+		err = recipes.ImportAll(t.Context(), locker, []string{"a", "b"}, func(ctx context.Context, _ string) error {
 			<-ctx.Done() // half a minute that takes no time
 			return ctx.Err()
 		})
