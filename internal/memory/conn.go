@@ -1,4 +1,4 @@
-package rig
+package memory
 
 import (
 	"bytes"
@@ -20,7 +20,21 @@ type slowConn struct {
 	mu       sync.Mutex
 	deadline time.Time
 	held     [][]byte
+	closed   chan struct{}
+	close    func() error // once
 }
+
+func newConn(c net.Conn, n *Node, flows int) *slowConn {
+	slow := &slowConn{Conn: c, node: n, flows: flows, closed: make(chan struct{})}
+	slow.close = sync.OnceValue(func() error {
+		close(slow.closed)
+		return c.Close()
+	})
+	return slow
+}
+
+// Close ends what waits in Read, too.
+func (c *slowConn) Close() error { return c.close() }
 
 func (c *slowConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
@@ -73,17 +87,14 @@ func (c *slowConn) hold() error {
 		return nil
 	}
 	c.node.mu.Lock()
-	frozen, delay := c.node.frozen, c.node.delay
+	frozen, delay, hurry := c.node.frozen, c.node.delay, c.node.hurry
 	if c.flows != c.node.flows {
 		frozen = c.node.ended
 	}
-	for _, b := range held {
-		c.node.sent += bytes.Count(b, []byte("\r\neval")) + bytes.Count(b, []byte("\r\nset\r\n")) + bytes.Count(b, []byte("\r\ndelex\r\n"))
-	}
-	hook := c.node.hook
+	hooks := c.node.onSend
 	c.node.mu.Unlock()
-	if hook != nil {
-		hook()
+	for _, hook := range hooks {
+		hook(bytes.Join(held, nil))
 	}
 	timeout := make(<-chan time.Time)
 	if !deadline.IsZero() {
@@ -96,9 +107,18 @@ func (c *slowConn) hold() error {
 		case <-frozen:
 		case <-timeout:
 			return os.ErrDeadlineExceeded
+		case <-c.closed:
+			return net.ErrClosed
 		}
 	}
-	time.Sleep(delay)
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-hurry:
+		case <-c.closed:
+			return net.ErrClosed
+		}
+	}
 	go func() { // a pipe holds nothing: the first replies may have to be read before all is written
 		for _, b := range held {
 			if _, err := c.Conn.Write(b); err != nil {
