@@ -86,6 +86,11 @@ type Name struct {
 	told string // since when, and whose it is; see Owner
 }
 
+// Made reports whether a value is like those that New and Owned make.
+func Made(value string) bool {
+	return len(value) >= random && isHex(value[:random]) && (len(value) == random || value[random] == ' ')
+}
+
 // Tell returns the name of a value as the scripts tell it.
 func Tell(value string) string {
 	n := NameOf(value)
@@ -98,7 +103,7 @@ func Tell(value string) string {
 // NameOf returns the name of a value.
 func NameOf(value string) Name {
 	n := Name{Mark: Mark(value)}
-	if len(value) > random+1 && value[random] == ' ' && isHex(value[:random]) {
+	if len(value) > random+1 && Made(value) {
 		n.told = value[random+1:]
 	}
 	return n

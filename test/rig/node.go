@@ -1,32 +1,28 @@
 package rig
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"os"
+	"bytes"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/b0401464/redlock/internal/memory"
 )
+
+// ErrRefused is how dialling a stopped node fails.
+var ErrRefused = memory.ErrRefused
 
 // Unreachable makes the node refuse connections and drop the ones it has, or take them
 // again with the data it had.
 func (n *Node) Unreachable(down bool) {
 	if down {
-		n.Stop()
-		return
+		n.Down()
+	} else {
+		n.Up()
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.down = false
 }
 
 // Sends counts what is sent through a hook from now on, and has it end with an error that
@@ -68,25 +64,11 @@ func Sent(nodes []*Node) (all int) {
 
 // A Node is an in-memory Redis in virtual time, and the network to it.
 type Node struct {
-	*miniredis.Miniredis
-	Client *redis.Client
+	*memory.Node
 
-	mu     sync.Mutex
-	frozen chan struct{} // closed when the node goes on; nil if it is not frozen
-	delay  time.Duration
-	down   bool
-	conns  []net.Conn
-	sent   int
-	hook   func()
-	flows  int           // how often the connections were forgotten
-	ended  chan struct{} // closed when the test is over
-}
-
-// OnSend has f called before each request is sent.
-func (n *Node) OnSend(f func()) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.hook = f
+	mu   sync.Mutex
+	sent int
+	hook func()
 }
 
 // New returns in-memory nodes whose key expiry follows the fake clock of
@@ -103,46 +85,31 @@ func New(t *testing.T, n int) []*Node {
 // NewNode returns node number i, from 0.
 func NewNode(t *testing.T, i int) *Node {
 	t.Helper()
-	m := miniredis.NewMiniRedis()
-	m.ClockTTL(true)
-	n := &Node{Miniredis: m, ended: make(chan struct{})}
-	n.Client = redis.NewClient(&redis.Options{
-		// A literal IP, another one per node: a host name kills the bubble.
-		Addr:                     fmt.Sprintf("127.0.0.%d:6379", i+1),
-		Dialer:                   n.Dialer,
-		PoolSize:                 5000, // waiting for a connection uses timers that go-redis shares between bubbles
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	t.Cleanup(func() {
-		n.Thaw()
-		close(n.ended)
-		_ = n.Client.Close()
-		m.Close()
-	})
+	n := &Node{Node: memory.New(i)}
+	n.Node.OnSend(n.sends)
+	t.Cleanup(n.Close)
 	return n
 }
 
-// Dialer connects to the node, as a client's Options.Dialer.
-func (n *Node) Dialer(ctx context.Context, _, _ string) (net.Conn, error) {
+// sends counts the commands of locks in a request.
+func (n *Node) sends(request []byte) {
 	n.mu.Lock()
-	down := n.down
-	n.mu.Unlock()
-	if down {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", ErrRefused)}
+	for _, name := range []string{"\r\neval", "\r\nset\r\n", "\r\ndelex\r\n"} {
+		n.sent += bytes.Count(request, []byte(name))
 	}
-	c, err := n.Dial()
-	if err != nil {
-		return nil, err
-	}
-	n.mu.Lock()
-	n.conns = append(n.conns, c)
-	flows := n.flows
+	hook := n.hook
 	n.mu.Unlock()
-	return &slowConn{Conn: c, node: n, flows: flows}, ctx.Err()
+	if hook != nil {
+		hook()
+	}
 }
 
-// ErrRefused is how dialling a stopped node fails.
-var ErrRefused = errors.New("connection refused")
+// OnSend has f called before each request is sent, instead of what was given before.
+func (n *Node) OnSend(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hook = f
+}
 
 // Commands returns how many commands of locks the node was sent.
 func (n *Node) Commands() int {
@@ -151,65 +118,13 @@ func (n *Node) Commands() int {
 	return n.sent
 }
 
-// Freeze makes the node's replies wait until Thaw, as SIGSTOP would.
-func (n *Node) Freeze() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.frozen == nil {
-		n.frozen = make(chan struct{})
-	}
-}
-
-// Thaw has a frozen node go on.
-func (n *Node) Thaw() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.frozen != nil {
-		close(n.frozen)
-		n.frozen = nil
-	}
-}
-
-// Forget makes the connections that there are swallow what is sent, as a load balancer does
-// that has forgotten them. New ones are well.
-func (n *Node) Forget() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.flows++
-}
-
-// Remember has what forgotten connections have swallowed answered.
-func (n *Node) Remember() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	close(n.ended)
-	n.ended = make(chan struct{})
-}
-
-// Slow makes every command take d longer.
-func (n *Node) Slow(d time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.delay = d
-}
-
 // Stop makes the node refuse connections and drop the ones it has.
-func (n *Node) Stop() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.down = true
-	for _, c := range n.conns {
-		_ = c.Close()
-	}
-	n.conns = nil
-}
+func (n *Node) Stop() { n.Down() }
 
 // Restart brings a stopped node back, empty.
 func (n *Node) Restart() {
 	n.FlushAll()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.down = false
+	n.Up()
 }
 
 // A Forbidding is a node that may refuse to let anybody listen.
@@ -230,16 +145,6 @@ func (n *Node) Forbid() *Forbidding {
 		p.WriteError("NOPERM this user has no permissions to access one of the channels used as arguments")
 		return true
 	})
-	n.cut()
+	n.Cut()
 	return f
-}
-
-// cut ends the connections that there are.
-func (n *Node) cut() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, c := range n.conns {
-		_ = c.Close()
-	}
-	n.conns = nil
 }

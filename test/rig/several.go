@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -35,11 +33,7 @@ func FarFrom(t *testing.T, nodes []*Node, d time.Duration) []*Node {
 	t.Helper()
 	all := make([]*Node, len(nodes))
 	for i, n := range nodes {
-		far := &Node{Miniredis: n.Miniredis, delay: d}
-		far.Client = redis.NewClient(&redis.Options{
-			Addr: fmt.Sprintf("127.0.0.%d:6379", i+1), Dialer: far.Dialer, PoolSize: 5000,
-			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		})
+		far := &Node{Node: n.From(d)}
 		t.Cleanup(func() { _ = far.Client.Close() })
 		all[i] = far
 	}

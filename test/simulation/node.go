@@ -11,7 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
 
-	"github.com/b0401464/redlock/test/rig"
+	"github.com/b0401464/redlock/internal/memory"
 )
 
 // A node is an in-memory Redis with a clock of its own.
@@ -72,7 +72,7 @@ func (n *node) tick() {
 
 // answers deals with what the server does not know, or says otherwise.
 func (n *node) answers(c *server.Peer, cmd string, args ...string) bool {
-	return n.saysTime(c, cmd) || n.saysAge(c, cmd) || rig.SetIfEq(n.redis, c, cmd, args)
+	return n.saysTime(c, cmd) || n.saysAge(c, cmd) || memory.SetIfEq(n.redis, c, cmd, args)
 }
 
 // saysTime answers TIME while the clock is off.

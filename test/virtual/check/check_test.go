@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/memory"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -48,7 +49,7 @@ func newNodes(t *testing.T, n int) []*rig.Node {
 	rig.WarmUp(t, rig.NewLocker(t, nodes))
 	for _, n := range nodes {
 		n.Server().SetPreHook(func(c *server.Peer, cmd string, args ...string) bool {
-			return rig.SetIfEq(n.Miniredis, c, cmd, args)
+			return memory.SetIfEq(n.Miniredis, c, cmd, args)
 		})
 	}
 	return nodes

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/memory"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -58,7 +59,7 @@ func modernize(t *testing.T, nodes []*rig.Node) []*modern {
 				c.WriteError(text)
 				return true
 			}
-			return rig.SetIfEq(n.Miniredis, c, cmd, args)
+			return memory.SetIfEq(n.Miniredis, c, cmd, args)
 		})
 	}
 	return all
@@ -262,7 +263,7 @@ func TestTheCommandThatDeletesIsFoundOutByTrying(t *testing.T) {
 						c.WriteInt(0)
 					}
 				default:
-					return rig.SetIfEq(n.Miniredis, c, cmd, args)
+					return memory.SetIfEq(n.Miniredis, c, cmd, args)
 				}
 				return true
 			})
@@ -325,7 +326,7 @@ func TestAHolderThatGoesAwayBetweenTwoCommandsOfAnAttemptIsAskedAgain(t *testing
 				if cmd == "GET" {
 					n.Del("a")
 				}
-				return rig.SetIfEq(n.Miniredis, c, cmd, args)
+				return memory.SetIfEq(n.Miniredis, c, cmd, args)
 			})
 		}
 		k, err := l.TryLock(t.Context(), "a", rig.TTL)

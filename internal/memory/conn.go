@@ -1,4 +1,4 @@
-package rig
+package memory
 
 import (
 	"bytes"
@@ -20,7 +20,24 @@ type slowConn struct {
 	mu       sync.Mutex
 	deadline time.Time
 	held     [][]byte
+	closed   chan struct{}
+	close    func() error // once
+	inbox    inbox
 }
+
+func newConn(c net.Conn, n *Node, flows int) *slowConn {
+	slow := &slowConn{Conn: c, node: n, flows: flows, closed: make(chan struct{})}
+	slow.inbox.arrived = make(chan struct{}, 1)
+	slow.close = sync.OnceValue(func() error {
+		close(slow.closed)
+		return c.Close()
+	})
+	go slow.inbox.fill(c)
+	return slow
+}
+
+// Close ends what waits in Read, too.
+func (c *slowConn) Close() error { return c.close() }
 
 func (c *slowConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
@@ -31,9 +48,9 @@ func (c *slowConn) Write(b []byte) (int, error) {
 
 func (c *slowConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.deadline = t
-	c.mu.Unlock()
-	return asTCP(c.Conn.SetReadDeadline(t))
+	return nil
 }
 
 func (c *slowConn) SetWriteDeadline(t time.Time) error {
@@ -49,10 +66,8 @@ func asTCP(err error) error {
 }
 
 func (c *slowConn) SetDeadline(t time.Time) error {
-	c.mu.Lock()
-	c.deadline = t
-	c.mu.Unlock()
-	return asTCP(c.Conn.SetDeadline(t))
+	_ = c.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
 }
 
 // Read lets the requests through once the node is up to them, then reads.
@@ -60,7 +75,10 @@ func (c *slowConn) Read(b []byte) (int, error) {
 	if err := c.hold(); err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	deadline := c.deadline
+	c.mu.Unlock()
+	n, err := c.inbox.read(b, deadline, c.closed)
 	return n, asTCP(err)
 }
 
@@ -73,17 +91,14 @@ func (c *slowConn) hold() error {
 		return nil
 	}
 	c.node.mu.Lock()
-	frozen, delay := c.node.frozen, c.node.delay
+	frozen, delay, hurry := c.node.frozen, c.node.delay, c.node.hurry
 	if c.flows != c.node.flows {
 		frozen = c.node.ended
 	}
-	for _, b := range held {
-		c.node.sent += bytes.Count(b, []byte("\r\neval")) + bytes.Count(b, []byte("\r\nset\r\n")) + bytes.Count(b, []byte("\r\ndelex\r\n"))
-	}
-	hook := c.node.hook
+	hooks := c.node.onSend
 	c.node.mu.Unlock()
-	if hook != nil {
-		hook()
+	for _, hook := range hooks {
+		hook(bytes.Join(held, nil))
 	}
 	timeout := make(<-chan time.Time)
 	if !deadline.IsZero() {
@@ -96,9 +111,18 @@ func (c *slowConn) hold() error {
 		case <-frozen:
 		case <-timeout:
 			return os.ErrDeadlineExceeded
+		case <-c.closed:
+			return net.ErrClosed
 		}
 	}
-	time.Sleep(delay)
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-hurry:
+		case <-c.closed:
+			return net.ErrClosed
+		}
+	}
 	go func() { // a pipe holds nothing: the first replies may have to be read before all is written
 		for _, b := range held {
 			if _, err := c.Conn.Write(b); err != nil {
