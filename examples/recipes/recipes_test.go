@@ -3,7 +3,6 @@ package recipes_test
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -12,15 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
 	"github.com/b0401464/redlock/examples/recipes"
+	"github.com/b0401464/redlock/redlocktest"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -171,44 +167,22 @@ func TestTheCronRecipeMakesOneReportATickAndNoneBesideAnother(t *testing.T) {
 	})
 }
 
-func TestExampleImportIsRefusedWhileAnotherOneRuns(t *testing.T) {
-	node := miniredis.RunT(t)
-	client := redis.NewClient(&redis.Options{Addr: node.Addr()})
-	t.Cleanup(func() { _ = client.Close() })
-	locker, err := redlock.New([]*redis.Client{client}, redlock.WithRetry(0, 0)) // a test need not wait
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestTheImportIsRefusedWhileAnotherOneRuns(t *testing.T) {
+	nodes := redlocktest.New(t, 3)
+	nodes.Hold("import")
+	locker := nodes.Locker(redlock.WithRetry(0, 0)) // a test need not wait
 
-	if err := node.Set("import", "somebody else"); err != nil { // the key is the resource
-		t.Fatal(err)
-	}
-	err = recipes.ImportAll(t.Context(), locker, nil, nil)
+	err := recipes.ImportAll(t.Context(), locker, nil, nil)
 	if !errors.Is(err, redlock.ErrContended) {
 		t.Errorf("got %v, want ErrContended", err)
 	}
 }
 
-func TestExampleImportStopsWhenItsLockRunsOut(t *testing.T) {
+func TestTheImportStopsWhenItsLockRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		node := miniredis.NewMiniRedis()
-		node.ClockTTL(true) // keys expire by the clock of the bubble
-		client := redis.NewClient(&redis.Options{
-			Addr:     "127.0.0.1:6379", // only a name here: an IP address, another one for each node
-			Dialer:   func(context.Context, string, string) (net.Conn, error) { return node.Dial() },
-			PoolSize: 100, // more than there are calls at a time: a wait for a connection would leave the bubble
-			MaintNotificationsConfig: &maintnotifications.Config{
-				Mode: maintnotifications.ModeDisabled,
-			},
-		})
-		t.Cleanup(func() { _ = client.Close(); node.Close() })
-		locker, err := redlock.New([]*redis.Client{client})
-		if err != nil {
-			t.Fatal(err)
-		}
-
+		nodes := redlocktest.New(t, 3)
 		began := time.Now()
-		err = recipes.ImportAll(t.Context(), locker, []string{"a", "b"}, func(ctx context.Context, _ string) error {
+		err := recipes.ImportAll(t.Context(), nodes.Locker(), []string{"a", "b"}, func(ctx context.Context, _ string) error {
 			<-ctx.Done() // half a minute that takes no time
 			return ctx.Err()
 		})
@@ -217,9 +191,6 @@ func TestExampleImportStopsWhenItsLockRunsOut(t *testing.T) {
 		}
 		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("stopped after %v, when somebody else may have had the lock", took)
-		}
-		if err := locker.Shutdown(t.Context()); err != nil {
-			t.Error(err)
 		}
 	})
 }

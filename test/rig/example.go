@@ -4,28 +4,23 @@ import (
 	"context"
 	"log"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/memory"
 )
 
 // StartNodes starts three in-memory Redis servers for an example, in real time, and returns a
 // client for each. The function it returns closes all of them.
 func StartNodes() (clients []*redis.Client, closeAll func()) {
-	var servers []*miniredis.Miniredis
-	for range 3 {
-		server, err := miniredis.Run()
-		if err != nil {
-			log.Panic(err)
-		}
-		servers = append(servers, server)
-		clients = append(clients, redis.NewClient(&redis.Options{Addr: server.Addr()}))
+	var nodes []*memory.Node
+	for i := range 3 {
+		nodes = append(nodes, memory.New(i))
+		clients = append(clients, nodes[i].Client)
 	}
 	return clients, func() {
-		for i, server := range servers {
-			_ = clients[i].Close()
-			server.Close()
+		for _, n := range nodes {
+			n.Close()
 		}
 	}
 }
