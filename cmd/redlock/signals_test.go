@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -190,6 +191,26 @@ func TestACommandEndsThoughTheProcessThatHoldsTheLockIsKilled(t *testing.T) {
 	w.requireDead("beats")
 	b := w.run("run", "--wait", "20s", "k", "--", "true")
 	assert.Equal(t, 0, b.code(), b.err.String())
+}
+
+func TestACommandThatHasEndedIsReportedThoughTheProcessThatHoldsTheLockIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := faultproxy.New(t, w.servers[0].Addr())
+	w.env = []string{"REDLOCK_NODES=redis://" + p.Addr()}
+	nap := unique()
+	a := w.start("run", "k", "--", "sh", "-c", "sleep "+nap+" >/dev/null 2>&1 & echo $!; $0 helper await "+w.file(goFile)+"; exit 5", self(t))
+	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
+	p.Latency(time.Minute)
+	n := p.Requests()
+	keeper := a.keeper()
+	w.letGo()
+	eventually(t, func() bool { return p.Requests() > n }, "it is not released")
+	_ = syscall.Kill(keeper, syscall.SIGKILL) // fails if the machine is so slow that it has ended
+	assert.Equal(t, 5, a.wait(), a.err.String())
+	assert.True(t, running(t, nap), "what it has left behind is left alone")
+	left, _, _ := strings.Cut(a.out.String(), "\n")
+	require.NoError(t, exec.CommandContext(t.Context(), "kill", left).Run()) //nolint:gosec // a number
 }
 
 // The kernel sees to the command itself then, but not to what that has started.

@@ -326,6 +326,10 @@ const silentKeeper = "the process that holds the lock did not answer in time: th
 func (f *front) orphaned() Outcome {
 	state, _ := f.process.Wait()
 	text := fmt.Sprintf("the process that held the lock has ended (%v)", state)
+	if f.ended != nil { // what it has left behind is not ours to end
+		f.ended.Text = fmt.Sprintf("%s: the lock ends by itself within %v", text, f.job.TTL)
+		return *f.ended
+	}
 	if f.group == 0 {
 		return Outcome{Kind: Failed, Text: text}
 	}
