@@ -39,6 +39,20 @@ func TestSignalsArePassedOnToTheCommand(t *testing.T) {
 	w.requireFree()
 }
 
+// Some send a signal to all processes of a service. What it means is the command's business.
+func TestSignalsToTheProcessThatHoldsTheLockDoNotEndTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	a := w.start("run", "k", "--", self(t), asHelper, "await", w.file(goFile))
+	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
+	for _, s := range append(passedOn, syscall.SIGTSTP) {
+		require.NoError(t, syscall.Kill(a.keeper(), s))
+	}
+	w.letGo()
+	assert.Equal(t, 0, a.wait(), a.err.String())
+	w.requireFree()
+}
+
 func TestSignalsReachWhatTheCommandHasStarted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -62,18 +62,23 @@ func Run(j *Job, say func(string)) Outcome {
 	return o
 }
 
-// listen catches what can be passed on. What was ignored stays so: nohup, or a shell that has
-// started us in the background, wants that.
+// listen catches what can be passed on.
 func (f *front) listen() {
 	f.signals = make(chan os.Signal, 128)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // if nobody reads what we say, we go on
+	catch(f.signals)
+}
+
+// catch has what can be passed on to the command sent to a channel. What was ignored stays so:
+// nohup, or a shell that has started us in the background, wants that.
+func catch(ch chan<- os.Signal) {
 	for s := syscall.Signal(1); s <= lastSignal; s++ {
 		switch s {
 		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE, syscall.SIGTTOU:
 			continue // cannot be, or are our own
 		default:
 			if !signal.Ignored(s) {
-				signal.Notify(f.signals, s)
+				signal.Notify(ch, s)
 			}
 		}
 	}

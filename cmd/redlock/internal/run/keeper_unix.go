@@ -72,15 +72,10 @@ func Keep(fd int) {
 	}
 }
 
-// shieldFromSignals has those not end the keeper which the front hears, too, and passes on.
-// They are caught rather than ignored, as the command would inherit that.
-func shieldFromSignals() {
-	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
-		if !signal.Ignored(s) {
-			signal.Notify(make(chan os.Signal, 1), s)
-		}
-	}
-}
+// shieldFromSignals has those not end the keeper which the front hears, too, and passes on:
+// some send them to all processes of a service. They are caught rather than ignored, as the
+// command would inherit that.
+func shieldFromSignals() { catch(make(chan os.Signal, 1)) }
 
 // letGo closes what we have of the command's input and output.
 func letGo() {
