@@ -65,7 +65,7 @@ func Keep(fd int) {
 	if k.holder != nil {
 		k.holder.tidy(k.job.briefly())
 	}
-	l.send(report{Over: &o})
+	l.sendLast(report{Over: &o})
 	if k.holder != nil {
 		letGo() // nobody waits for the end of our output
 		k.holder.tidy(tidyFor)
@@ -235,7 +235,7 @@ func (k *keeper) due() (action, time.Duration) {
 }
 
 // tellUntil lets the front know that the lock was extended, if it has heard what it was told
-// before: one that is stopped must not fill the link, on which we would wait.
+// before: one that is stopped for a month is not told of each.
 func (k *keeper) tellUntil() {
 	k.until = k.lock.Until()
 	if !k.telling && !k.until.Equal(k.told) {
