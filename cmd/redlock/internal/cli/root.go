@@ -121,13 +121,37 @@ func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	err = a.failed(f(ctx, l))
+	err = f(ctx, l)
+	if e, ok := errors.AsType[*exitError](context.Cause(ctx)); ok && errors.Is(err, context.Canceled) {
+		err = e
+	}
+	err = a.failed(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = l.Shutdown(ctx) // what it was for is done
 	return err
+}
+
+// untilSignal returns a context whose cause is, after a signal, the exitError to end with.
+func untilSignal() (ctx context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+		if !signal.Ignored(s) { // by nohup, say
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		select {
+		case s := <-signals:
+			n := int(s.(syscall.Signal))
+			cancel(&exitError{code: 128 + n, signal: n})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); signal.Stop(signals) }
 }
 
 // failed returns the error for one of the library's.
@@ -137,8 +161,6 @@ func (a *app) failed(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, context.Canceled):
-		return &exitError{code: 128 + int(syscall.SIGINT)}
 	case errors.Is(err, redlock.ErrInvalidArgument):
 		kind = run.Usage
 	case errors.Is(err, redlock.ErrNoQuorum):

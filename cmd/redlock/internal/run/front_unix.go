@@ -270,6 +270,19 @@ func (f *front) resume() {
 // on after it is in a group that nobody could have go on, and that the kernel does not stop.
 const stopTakes = 100 * time.Millisecond
 
+// Suspend stops this process as its terminal has asked it to, and returns when it goes on.
+func Suspend() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGCONT)
+	defer signal.Stop(signals)
+	restore := sendByDefault(os.Getpid(), syscall.SIGTSTP)
+	defer restore()
+	select {
+	case <-signals:
+	case <-time.After(stopTakes):
+	}
+}
+
 // suspend stops us, or with 0 our process group, and returns when we go on.
 func (f *front) suspend(s syscall.Signal, pid int) {
 	restore := sendByDefault(pid, s)
