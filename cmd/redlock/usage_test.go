@@ -88,6 +88,8 @@ func TestExitCodesOfItsOwnCanBeSet(t *testing.T) {
 	w := newWorld(t, 1)
 	codes := "contended=11,no-quorum=12,lost=13,usage=14"
 	assert.Equal(t, 14, w.run("run", "-E", codes, "--nonsense", "k", "--", "true").code())
+	assert.Equal(t, 14, w.run("run", "--ttl", "30", "-E", codes, "k", "--", "true").code(), "behind what is wrong")
+	assert.Equal(t, 64, w.run("run", "--nonsense", "k", "--", "true", "-E", codes).code(), "of the command")
 	assert.Equal(t, 14, w.run("run", "-E", codes, "--ttl", "0s", "k", "--", "true").code())
 	assert.Equal(t, 12, w.run("run", "-E", codes, "--try", "--node", "redis://127.0.0.1:1", "k", "--", "true").code())
 	a := w.start("run", "-E", codes, "--ttl", "1s", "k", "--", "sleep", "60")

@@ -31,6 +31,7 @@ func Main(args []string) int {
 		}
 	}
 	a := &app{codes: defaultCodes()}
+	a.codes.find(args)
 	root := a.command()
 	root.SetArgs(args)
 	return a.exit(root.Execute())
