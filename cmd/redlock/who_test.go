@@ -149,7 +149,7 @@ func TestBreakTakesALockAwayFromThatHolderAlone(t *testing.T) {
 	s.line("$redlock break k " + mark)
 	s.expect("[y/N] ")
 	s.typed("y\r")
-	s.expect(fmt.Sprintf("k: the lock with the mark %s is gone\r\n", mark))
+	s.expect(fmt.Sprintf("\"k\": the lock with the mark %s is gone\r\n", mark))
 	assert.Equal(t, 74, a.wait(), "the holder ends when it notices")
 	assert.Equal(t, 0, w.run("break", "--yes", "k", mark).code(), "it is gone")
 	w.requireFree()

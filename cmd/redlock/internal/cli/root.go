@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -200,8 +201,16 @@ func (a *app) exit(err error) int {
 	return e.code
 }
 
-// say writes one line to standard error.
+// say writes one line to standard error. What cannot be printed is shown as Go writes it: it
+// may come from a file name, or from a node, and is not for the terminal to obey.
 func say(text string) {
-	text, _, _ = strings.Cut(text, "\n")
-	fmt.Fprintln(os.Stderr, "redlock: "+text)
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			line.WriteRune(r)
+		} else {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	fmt.Fprintln(os.Stderr, "redlock: "+line.String())
 }

@@ -41,6 +41,9 @@ It exits with 69 if too few nodes answered to tell.`,
 			if len(keys) == 0 {
 				return errors.New("a key is missing, as in: redlock who KEY")
 			}
+			if slices.Contains(keys, "") {
+				return errors.New("an empty key")
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, keys []string) error {
