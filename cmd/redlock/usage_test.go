@@ -27,6 +27,10 @@ func TestWhatCannotWorkIsSaidInOneLineAndLocksNothing(t *testing.T) {
 	}{
 		{"nothing", "", 64, `a command is missing, as in: redlock run KEY -- COMMAND`},
 		{"no such subcommand", "rnu k -- true", 64, `unknown command "rnu" for "redlock"`},
+		{"no such topic", "help rnu", 64, `no help on "rnu"`},
+		{"no shell", "completion", 64, `a shell is missing, as in: redlock completion bash`},
+		{"no such shell", "completion bahs", 64, `unknown command "bahs" for "redlock completion"`},
+		{"what it says to itself", "keep 3", 64, `unknown command "keep" for "redlock"`},
 		{"no key", "run -- true", 64, `a key is missing, as in: redlock run KEY -- COMMAND`},
 		{"no command", "run k", 64, `a command is missing, as in: redlock run KEY -- COMMAND`},
 		{"no command behind the dash", "run k --", 64, `a command is missing, as in: redlock run KEY -- COMMAND`},

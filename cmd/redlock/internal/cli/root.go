@@ -26,8 +26,7 @@ var Version = "devel"
 // Main runs the command line and returns the exit code.
 func Main(args []string) int {
 	if len(args) > 1 && args[0] == "keep" {
-		if fd, err := strconv.Atoi(args[1]); err == nil && fd > 2 {
-			run.Keep(fd)
+		if fd, err := strconv.Atoi(args[1]); err == nil && fd > 2 && run.Keep(fd) {
 			return 0
 		}
 	}
@@ -77,7 +76,28 @@ Name the nodes by --node, by --nodes-file, or by REDLOCK_NODES with commas betwe
 		_ = root.MarkPersistentFlagFilename(name)
 	}
 	root.AddCommand(a.runCommand(), a.whoCommand(), a.breakCommand(), a.doctorCommand())
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics has the commands that cobra adds refuse what they do not know, which
+// they would answer by the help.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = func(_ *cobra.Command, args []string) error {
+			if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+				return fmt.Errorf("no help on %q", strings.Join(args, " "))
+			}
+			return nil
+		}
+	}
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.RunE = func(*cobra.Command, []string) error {
+			return errors.New("a shell is missing, as in: redlock completion bash")
+		}
+	}
 }
 
 // load finds out what the nodes are, and whether they can be locked on with some options.
@@ -109,7 +129,7 @@ func (a *app) load(opts ...redlock.Option) error {
 	return err
 }
 
-// ask calls f with a Locker on the nodes, and a context that an interrupt ends.
+// ask calls f with a Locker on the nodes, and a context that a signal ends.
 func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
 	if err := a.load(); err != nil {
 		return err

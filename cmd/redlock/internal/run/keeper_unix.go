@@ -46,8 +46,13 @@ type keeper struct {
 	told      time.Time // which
 }
 
-// Keep is the keeper's process, connected to its front by a descriptor.
-func Keep(fd int) {
+// Keep is the keeper's process, connected to its front by a descriptor. It returns false if
+// that is none of a front.
+func Keep(fd int) bool {
+	var s unix.Stat_t
+	if unix.Fstat(fd, &s) != nil || s.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return false
+	}
 	// What ends with the thread that has started it is the command.
 	runtime.LockOSThread()
 	shieldFromSignals()
@@ -57,7 +62,7 @@ func Keep(fd int) {
 	signal.Notify(k.children, syscall.SIGCHLD)
 	first, ok := <-k.orders
 	if !ok || first.Job == nil {
-		return
+		return true
 	}
 	k.job = first.Job
 	k.watch = watch{abrupt: k.job.OnLost == Kill, grace: k.job.Grace, margin: k.job.margin()}
@@ -70,6 +75,7 @@ func Keep(fd int) {
 		letGo() // nobody waits for the end of our output
 		k.holder.tidy(tidyFor)
 	}
+	return true
 }
 
 // shieldFromSignals has those not end the keeper which the front hears, too, and passes on:
