@@ -204,7 +204,7 @@ func (f *front) learn(r report) *Outcome {
 		case o.Kind == Interrupted:
 			o.Signal = int(f.interrupted)
 		case o.Kind == Done && f.killed:
-			*o = Outcome{Kind: Lost, Text: silentKeeper}
+			*o = f.killedBy(silentKeeper)
 		}
 		return r.Over
 	}
@@ -328,8 +328,9 @@ func (f *front) enforce() *Outcome {
 			patience = time.Second
 		}
 		f.backup.Reset(patience)
-	case rest < -givingUp && f.killed:
-		return &Outcome{Kind: Lost, Text: silentKeeper}
+	case rest < -givingUp-time.Second && f.killed: // a keeper that answers has given up before
+		o := f.killedBy(silentKeeper)
+		return &o
 	default:
 		f.killed = true
 		f.killRest()
@@ -338,7 +339,16 @@ func (f *front) enforce() *Outcome {
 	return nil
 }
 
-const silentKeeper = "the process that holds the lock did not answer in time: the command was killed"
+const silentKeeper = "the process that holds the lock did not answer in time"
+
+// killedBy returns the outcome of a run whose command was killed by us, for a reason.
+func (f *front) killedBy(reason string) Outcome {
+	what := "the command was killed"
+	if anyAlive(f.group, f.spare) {
+		what = notKilled
+	}
+	return Outcome{Kind: Lost, Text: reason + ": " + what}
+}
 
 // orphaned ends the command if the keeper has died without a word.
 func (f *front) orphaned() Outcome {
@@ -354,7 +364,7 @@ func (f *front) orphaned() Outcome {
 	for end := time.Now().Add(givingUp); anyAlive(f.group, f.spare) && time.Now().Before(end); time.Sleep(poll) {
 		f.killRest()
 	}
-	return Outcome{Kind: Lost, Text: text + ": the command was killed"}
+	return f.killedBy(text)
 }
 
 // killRest kills the command without the keeper, which may have reaped it.

@@ -19,7 +19,9 @@ import (
 
 const (
 	poll     = 20 * time.Millisecond // how often one looks whether a command that ends has ended
-	givingUp = 10 * time.Second      // after the end of the lock: a process that cannot be killed is left alone
+	givingUp = 10 * time.Second      // after KILL: a process that cannot be killed is left alone
+
+	notKilled = "the command, or what it has started, could not be killed and goes on"
 )
 
 // A keeper holds the lock of a job and runs its command.
@@ -196,7 +198,7 @@ func (k *keeper) supervise() Outcome {
 		k.reap()
 		do, wait := k.due()
 		k.do(do)
-		if k.exited && k.finished() {
+		if k.finished() {
 			return k.end()
 		}
 		timer.Reset(wait)
@@ -316,12 +318,12 @@ func (k *keeper) reap() {
 	}
 }
 
-// finished reports whether nothing is left that is to end.
+// finished reports whether nothing is left that is to end, or that can be ended.
 func (k *keeper) finished() bool {
-	if !k.watch.asked || !anyAlive(k.group, nil) {
+	if !k.killed.IsZero() && time.Since(k.killed) > givingUp && !k.lock.Valid() {
 		return true
 	}
-	return !k.killed.IsZero() && time.Since(k.killed) > givingUp && !k.lock.Valid()
+	return k.exited && (!k.watch.asked || !anyAlive(k.group, nil))
 }
 
 // end returns how the command has ended.
@@ -332,6 +334,9 @@ func (k *keeper) end() Outcome {
 	}
 	if k.ended {
 		o.Kind = Lost
+		if !k.exited || anyAlive(k.group, nil) {
+			o.Text = notKilled
+		}
 	}
 	return o
 }
