@@ -28,13 +28,18 @@ var passedOn = []syscall.Signal{
 func TestSignalsArePassedOnToTheCommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	runs := map[syscall.Signal]*tool{}
 	for _, s := range passedOn {
 		name := strings.TrimPrefix(unix.SignalName(s), "SIG")
-		a := w.start("run", name, "--", "sh", "-c", "trap 'echo got; exit 9' "+name+"; echo runs; while :; do sleep 0.02; done")
+		runs[s] = w.start("run", name, "--", "sh", "-c", "trap 'echo got; exit 9' "+name+"; echo runs; while :; do sleep 0.1; done")
+	}
+	for s, a := range runs {
 		eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
 		a.signal(s)
-		assert.Equal(t, 9, a.wait(), name)
-		assert.Equal(t, "runs\ngot\n", a.out.String(), name)
+	}
+	for s, a := range runs {
+		assert.Equal(t, 9, a.wait(), s)
+		assert.Equal(t, "runs\ngot\n", a.out.String(), s)
 	}
 	w.requireFree()
 }
@@ -67,8 +72,12 @@ func TestSignalsReachWhatTheCommandHasStarted(t *testing.T) {
 func TestACommandThatASignalHasEndedIsReportedAsSuch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	runs := map[syscall.Signal]*tool{}
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGQUIT, syscall.SIGSEGV, syscall.SIGUSR1, syscall.SIGPIPE} {
-		a := w.run("run", "k", "--", "sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", s))
+		runs[s] = w.start("run", s.String(), "--", "sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", s))
+	}
+	for s, a := range runs {
+		a.wait()
 		assert.True(t, a.status.Signaled(), "%v: %v", s, a.status)
 		assert.Equal(t, s, a.status.Signal())
 		assert.Empty(t, a.err.String())
