@@ -65,6 +65,7 @@ func TestWhatCannotWorkIsSaidInOneLineAndLocksNothing(t *testing.T) {
 		{"a group without a name", "run --node redis://foo?master_name= k -- true", 64, `--node: node 1: an empty master_name`},
 		{"a node twice", "run --node redis://foo --node redis://foo k -- true", 64, `.*`},
 		{"no nodes file", "run --nodes-file DIR/none k -- true", 64, `--nodes-file: open DIR/none: no such file or directory`},
+		{"a nodes file without a name", "run --nodes-file= k -- true", 64, `--nodes-file: an empty name`},
 		{"an empty nodes file", "run --nodes-file DIR/empty k -- true", 64, `--nodes-file: DIR/empty names no nodes`},
 		{"no certificates", "run --tls-ca DIR/text k -- true", 64, `REDLOCK_NODES: DIR/text has no certificate in PEM form`},
 		{

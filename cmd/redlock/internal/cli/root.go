@@ -72,8 +72,17 @@ Name the nodes by --node, by --nodes-file, or by REDLOCK_NODES with commas betwe
 	f.StringVar(&a.nodes.TLS.CA, "tls-ca", "", "file with the certificates to trust, in PEM form")
 	f.StringVar(&a.nodes.TLS.Cert, "tls-cert", "", "file with our certificate, in PEM form")
 	f.StringVar(&a.nodes.TLS.Key, "tls-key", "", "file with its key")
-	for _, name := range []string{"nodes-file", "tls-ca", "tls-cert", "tls-key"} {
+	files := []string{"nodes-file", "tls-ca", "tls-cert", "tls-key"}
+	for _, name := range files {
 		_ = root.MarkPersistentFlagFilename(name)
+	}
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range files { // a variable that is not set must not name other nodes
+			if f := cmd.Flag(name); f != nil && f.Changed && f.Value.String() == "" {
+				return fmt.Errorf("--%s: an empty name", name)
+			}
+		}
+		return nil
 	}
 	root.AddCommand(a.runCommand(), a.whoCommand(), a.breakCommand(), a.doctorCommand())
 	refuseUnknownTopics(root)
