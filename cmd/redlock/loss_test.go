@@ -4,6 +4,8 @@ package main_test
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,4 +140,28 @@ func TestALockThatIsExtendedOutlastsItsTTLByFar(t *testing.T) {
 	assert.Equal(t, 0, a.wait(), a.err.String())
 	assert.Empty(t, a.err.String())
 	w.requireFree()
+}
+
+// As sudo makes one, where the tool is not allowed to signal it.
+func TestACommandThatCannotBeKilledIsToldOfAndLeftAlone(t *testing.T) {
+	setpriv, err := exec.LookPath("setpriv")
+	if os.Getenv("REDLOCK_LONG") == "" || err != nil || os.Getuid() != 0 {
+		t.Skip("it takes long, and root with setpriv: make check runs it, as REDLOCK_LONG=1 does")
+	}
+	t.Parallel()
+	w := newWorld(t, 1)
+	nap := unique()
+	cmd := w.command("run", "--ttl", "1s", "--limit", "1s", "k", "--",
+		"sh", "-c", "exec "+setpriv+" --reuid 65534 --clear-groups sleep "+nap+" >/dev/null 2>&1")
+	cmd.Args = append([]string{setpriv, "--bounding-set", "-kill", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = setpriv
+	a := w.startCmd(cmd)
+	keeper := a.keeper()
+	eventually(t, func() bool { return running(t, nap) && len(children(keeper)) == 1 }, "it does not run")
+	command := children(keeper)[0]
+	assert.Equal(t, 74, a.wait())
+	assert.Regexp(t, "^redlock: .*: TERM to the command\nredlock: the command, or what it has started, could not be killed and goes on\n$", a.err.String())
+	eventually(t, func() bool { return syscall.Kill(keeper, 0) != nil }, "the process that holds the lock does not end")
+	assert.True(t, running(t, nap))
+	require.NoError(t, syscall.Kill(command, syscall.SIGKILL))
 }

@@ -41,7 +41,7 @@ func TestNodesAreServersGroupsAndClusters(t *testing.T) {
 	}
 	w.env = []string{"REDLOCK_NODES=" + strings.Join([]string{urls[0], urls[1], urls[3]}, ",")}
 	w.requireWorks()
-	require.NoError(t, os.WriteFile(w.file("nodes"), []byte("# three\n\n"+urls[0]+"\r\n  "+urls[1]+"\n"+urls[3]+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(w.file("nodes"), []byte("\ufeff# three\n\n"+urls[0]+"\r\n  "+urls[1]+"\n"+urls[3]+"\n"), 0o600))
 	w.env = []string{"REDLOCK_NODES=redis://127.0.0.1:1"}
 	w.requireWorks("--nodes-file", w.file("nodes"))
 }
@@ -67,6 +67,9 @@ func TestNodesAreReachedThroughTLS(t *testing.T) {
 	a := w.run("run", "--try", "--node", url, "k", "--", "true")
 	assert.Equal(t, 69, a.code())
 	assert.Regexp(t, "^redlock: .*(certificate|no answer).*\n$", a.err.String())
+	a = w.run("run", "--try", "--node", "redis://"+s.Addr(), "--tls-ca", ca, "k", "--", "true")
+	assert.Equal(t, 64, a.code(), "nothing goes unencrypted by mistake")
+	assert.Regexp(t, "^redlock: .*write rediss:// for redis://\n$", a.err.String())
 }
 
 func TestPasswordsAreUsedAndNeverShown(t *testing.T) {
@@ -77,25 +80,38 @@ func TestPasswordsAreUsedAndNeverShown(t *testing.T) {
 	w := &world{t: t, dir: t.TempDir()}
 	w.env = []string{"REDLOCK_NODES=redis://default:" + escaped + "@" + s.Addr()}
 	w.requireWorks()
+	runs := map[string]*tool{}
 	for _, url := range []string{
 		"redis://:wrongsecret@" + s.Addr(),                        // the server refuses it
 		"redis://:p@ss,w/rdsecret@" + s.Addr(),                    // not escaped
 		"redis://:12/34secret@" + s.Addr(),                        // which reads as a port and a path
 		"redis://:12?34secret@" + s.Addr(),                        // or as a query
 		"redis://:#secret@" + s.Addr(),                            // or as a fragment
+		"redis://:p@ss/wordsecret@" + s.Addr(),                    // or as a host and a database
+		"redis://:p@ss/a/secret@" + s.Addr(),                      // or as one and a path
+		"redis://:p@ss?secret=1@" + s.Addr(),                      // or as one and a parameter
+		"redis://:p@secret#@" + s.Addr(),                          // or as one and a fragment
 		"redis://:secret@" + s.Addr() + "/x",                      // no database
 		"redis://:secret@" + s.Addr() + "?dial_timeout=x",         // no duration
 		"http://:secret@" + s.Addr(),                              // no scheme of Redis
 		"redis://:secret@" + s.Addr() + ":1:2",                    // no port
 		"redis://127.0.0.1:1?master_name=m&password=secret&foo=1", // in a parameter
 		"redis://127.0.0.1:1?master_name=m&password=secret",
+		"redis://127.0.0.1:1?master_name=m&password=a&secret=1", // which ends there
+		"redis://127.0.0.1:1?master_name=m&password=secret;b",   // likewise
+		"redis://127.0.0.1:1?master_name=m&password=100%secret",
 	} {
-		for _, w.env = range [][]string{{"REDLOCK_NODES=" + url}, {"REDLOCK_NODES=" + strings.ReplaceAll(url, ",", "%2C")}} {
-			a := w.start("run", "--try", "k", "--", "true")
-			assert.Contains(t, []int{64, 69}, a.wait(), url)
-			assert.Regexp(t, "^redlock: [^\n]+\n$", a.err.String(), url)
-			assert.NotContains(t, a.err.String(), "secret", url)
+		w.env = []string{"REDLOCK_NODES=" + url}
+		runs[url] = w.start("run", "--try", "k", "--", "true")
+		if escaped := strings.ReplaceAll(url, ",", "%2C"); escaped != url {
+			w.env = []string{"REDLOCK_NODES=" + escaped}
+			runs[escaped] = w.start("run", "--try", "k", "--", "true")
 		}
+	}
+	for url, a := range runs {
+		assert.Contains(t, []int{64, 69}, a.wait(), url)
+		assert.Regexp(t, "^redlock: [^\n]+\n$", a.err.String(), url)
+		assert.NotContains(t, a.err.String(), "secret", url)
 	}
 	// Nor does it stand in the arguments of a process.
 	w.env = []string{"REDLOCK_NODES=redis://default:" + escaped + "@" + s.Addr()}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,14 +28,33 @@ var passedOn = []syscall.Signal{
 func TestSignalsArePassedOnToTheCommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	runs := map[syscall.Signal]*tool{}
 	for _, s := range passedOn {
 		name := strings.TrimPrefix(unix.SignalName(s), "SIG")
-		a := w.start("run", name, "--", "sh", "-c", "trap 'echo got; exit 9' "+name+"; echo runs; while :; do sleep 0.02; done")
+		runs[s] = w.start("run", name, "--", "sh", "-c", "trap 'echo got; exit 9' "+name+"; echo runs; while :; do sleep 0.1; done")
+	}
+	for s, a := range runs {
 		eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
 		a.signal(s)
-		assert.Equal(t, 9, a.wait(), name)
-		assert.Equal(t, "runs\ngot\n", a.out.String(), name)
 	}
+	for s, a := range runs {
+		assert.Equal(t, 9, a.wait(), s)
+		assert.Equal(t, "runs\ngot\n", a.out.String(), s)
+	}
+	w.requireFree()
+}
+
+// Some send a signal to all processes of a service. What it means is the command's business.
+func TestSignalsToTheProcessThatHoldsTheLockDoNotEndTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	a := w.start("run", "k", "--", self(t), asHelper, "await", w.file(goFile))
+	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
+	for _, s := range append(passedOn, syscall.SIGTSTP) {
+		require.NoError(t, syscall.Kill(a.keeper(), s))
+	}
+	w.letGo()
+	assert.Equal(t, 0, a.wait(), a.err.String())
 	w.requireFree()
 }
 
@@ -52,8 +72,12 @@ func TestSignalsReachWhatTheCommandHasStarted(t *testing.T) {
 func TestACommandThatASignalHasEndedIsReportedAsSuch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	runs := map[syscall.Signal]*tool{}
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGQUIT, syscall.SIGSEGV, syscall.SIGUSR1, syscall.SIGPIPE} {
-		a := w.run("run", "k", "--", "sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", s))
+		runs[s] = w.start("run", s.String(), "--", "sh", "-c", fmt.Sprintf("ulimit -c 0; kill -%d $$", s))
+	}
+	for s, a := range runs {
+		a.wait()
 		assert.True(t, a.status.Signaled(), "%v: %v", s, a.status)
 		assert.Equal(t, s, a.status.Signal())
 		assert.Empty(t, a.err.String())
@@ -192,6 +216,26 @@ func TestACommandEndsThoughTheProcessThatHoldsTheLockIsKilled(t *testing.T) {
 	assert.Equal(t, 0, b.code(), b.err.String())
 }
 
+func TestACommandThatHasEndedIsReportedThoughTheProcessThatHoldsTheLockIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := faultproxy.New(t, w.servers[0].Addr())
+	w.env = []string{"REDLOCK_NODES=redis://" + p.Addr()}
+	nap := unique()
+	a := w.start("run", "k", "--", "sh", "-c", "sleep "+nap+" >/dev/null 2>&1 & echo $!; $0 helper await "+w.file(goFile)+"; exit 5", self(t))
+	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
+	p.Latency(time.Minute)
+	n := p.Requests()
+	keeper := a.keeper()
+	w.letGo()
+	eventually(t, func() bool { return p.Requests() > n }, "it is not released")
+	_ = syscall.Kill(keeper, syscall.SIGKILL) // fails if the machine is so slow that it has ended
+	assert.Equal(t, 5, a.wait(), a.err.String())
+	assert.True(t, running(t, nap), "what it has left behind is left alone")
+	left, _, _ := strings.Cut(a.out.String(), "\n")
+	require.NoError(t, exec.CommandContext(t.Context(), "kill", left).Run()) //nolint:gosec // a number
+}
+
 // The kernel sees to the command itself then, but not to what that has started.
 func TestACommandEndsThoughBothProcessesOfItsToolAreKilled(t *testing.T) {
 	t.Parallel()
@@ -217,6 +261,12 @@ func TestACommandIsDeadBeforeItsLockIsOverThoughTheProcessThatHoldsItIsStopped(t
 	w.requireBeat("beats", "first")
 	keeper := a.keeper()
 	require.NoError(t, syscall.Kill(keeper, syscall.SIGSTOP))
+	for range 40 { // more than the two can have under way
+		for s := syscall.Signal(36); s < 60; s++ {
+			_ = a.cmd.Process.Signal(s) // fails if the machine is so slow that it has ended
+		}
+		time.Sleep(2 * time.Millisecond) // two of a kind at the same time are one
+	}
 	b := w.start(append([]string{"run", "--ttl", "1s", "k", "--"}, stubbornArgs(t, w, "beats", "second")...)...)
 	w.requireBeat("beats", "second")
 	begins, ends := w.beats("beats")

@@ -85,24 +85,36 @@ func (s *session) line(text string) {
 	s.expect(text)
 }
 
-// expect waits until something is printed, and forgets what was printed up to there.
-func (s *session) expect(text string) {
+// expect waits until something is printed, and forgets what was printed up to there. It
+// returns what came before.
+func (s *session) expect(text string) (before string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(soon); ; time.Sleep(5 * time.Millisecond) {
 		s.out.mu.Lock()
 		i := strings.Index(s.out.b.String(), text)
 		if i >= 0 {
-			s.out.b.Next(i + len(text))
+			before = string(s.out.b.Next(i + len(text))[:i])
 		}
 		seen := s.out.b.String()
 		s.out.mu.Unlock()
 		if i >= 0 {
-			return
+			return before
 		}
 		if time.Now().After(deadline) {
 			require.Fail(s.t, "not printed: "+text, "%q", seen)
 		}
 	}
+}
+
+// resize gives the terminal another size.
+func (s *session) resize(columns uint16) {
+	s.t.Helper()
+	conn, err := s.tty.SyscallConn()
+	require.NoError(s.t, err)
+	require.NoError(s.t, conn.Control(func(fd uintptr) {
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
+	}))
+	require.NoError(s.t, err)
 }
 
 // requireInFront waits until a command that has a text in it has the terminal, and waits there.

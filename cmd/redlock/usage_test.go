@@ -19,7 +19,7 @@ func TestWhatCannotWorkIsSaidInOneLineAndLocksNothing(t *testing.T) {
 	require.NoError(t, os.WriteFile(w.file("broken"), []byte("#!/no/such/interpreter\n"), 0o700)) //nolint:gosec // a program
 	require.NoError(t, os.WriteFile(w.file("binary"), []byte{0x7f, 'E', 'L', 'F', 0}, 0o700))     //nolint:gosec // likewise
 	require.NoError(t, os.WriteFile(w.file("empty"), []byte("# none\n"), 0o600))
-	for _, c := range []struct {
+	cases := []struct {
 		name string
 		args string
 		code int
@@ -27,6 +27,10 @@ func TestWhatCannotWorkIsSaidInOneLineAndLocksNothing(t *testing.T) {
 	}{
 		{"nothing", "", 64, `a command is missing, as in: redlock run KEY -- COMMAND`},
 		{"no such subcommand", "rnu k -- true", 64, `unknown command "rnu" for "redlock"`},
+		{"no such topic", "help rnu", 64, `no help on "rnu"`},
+		{"no shell", "completion", 64, `a shell is missing, as in: redlock completion bash`},
+		{"no such shell", "completion bahs", 64, `unknown command "bahs" for "redlock completion"`},
+		{"what it says to itself", "keep 3", 64, `unknown command "keep" for "redlock"`},
 		{"no key", "run -- true", 64, `a key is missing, as in: redlock run KEY -- COMMAND`},
 		{"no command", "run k", 64, `a command is missing, as in: redlock run KEY -- COMMAND`},
 		{"no command behind the dash", "run k --", 64, `a command is missing, as in: redlock run KEY -- COMMAND`},
@@ -55,8 +59,13 @@ func TestWhatCannotWorkIsSaidInOneLineAndLocksNothing(t *testing.T) {
 		{"no URL", "run --node foo k -- true", 64, `--node: node 1: not a URL as .*`},
 		{"another scheme", "run --node http://foo k -- true", 64, `--node: node 1: invalid URL scheme: http`},
 		{"a parameter that is none", "run --node redis://foo?bar=1 k -- true", 64, `--node: node 1: unexpected option: bar`},
+		{"no port", "run --node redis://foo:70000 k -- true", 64, `--node: node 1: not a URL as .*`},
+		{"a pool of no size", "run --node redis://foo?pool_size=-1 k -- true", 64, `--node: node 1: pool_size: want 0 to 1048576`},
+		{"one beyond measure", "run --node redis://foo?cluster=1&max_idle_conns=9999999999 k -- true", 64, `--node: node 1: max_idle_conns: .*`},
+		{"a group without a name", "run --node redis://foo?master_name= k -- true", 64, `--node: node 1: an empty master_name`},
 		{"a node twice", "run --node redis://foo --node redis://foo k -- true", 64, `.*`},
 		{"no nodes file", "run --nodes-file DIR/none k -- true", 64, `--nodes-file: open DIR/none: no such file or directory`},
+		{"a nodes file without a name", "run --nodes-file= k -- true", 64, `--nodes-file: an empty name`},
 		{"an empty nodes file", "run --nodes-file DIR/empty k -- true", 64, `--nodes-file: DIR/empty names no nodes`},
 		{"no certificates", "run --tls-ca DIR/text k -- true", 64, `REDLOCK_NODES: DIR/text has no certificate in PEM form`},
 		{
@@ -64,19 +73,36 @@ func TestWhatCannotWorkIsSaidInOneLineAndLocksNothing(t *testing.T) {
 			`lock "k": too few nodes answered: 0 of 1 nodes agreed, 1 needed; node 1 \(127.0.0.1:1\): acquire: dial tcp 127.0.0.1:1: connect: connection refused`,
 		},
 		{"likewise, though it waits", "run --node redis://127.0.0.1:1 k -- true", 69, `lock "k": too few nodes answered.*`},
-	} {
-		a := w.run(strings.Fields(strings.ReplaceAll(c.args, "DIR", w.dir))...)
-		assert.Equal(t, c.code, a.code(), c.name)
+	}
+	runs := make([]*tool, len(cases))
+	for i, c := range cases {
+		runs[i] = w.start(strings.Fields(strings.ReplaceAll(c.args, "DIR", w.dir))...)
+		if i >= 8 { // so many at a time
+			runs[i-8].wait()
+		}
+	}
+	for i, c := range cases {
+		a := runs[i]
+		assert.Equal(t, c.code, a.wait(), c.name)
 		assert.Regexp(t, `^redlock: `+strings.ReplaceAll(c.says, "DIR", w.dir)+"\n$", a.err.String(), c.name)
 		if c.args != "" {
 			assert.Empty(t, a.out.String(), c.name)
 		}
-		assert.Empty(t, w.keys(), c.name)
 	}
+	w.requireFree()
 	w.env = nil
 	a := w.run("run", "k", "--", "true")
 	assert.Equal(t, 64, a.code())
 	assert.Equal(t, "redlock: no nodes: use --node, --nodes-file or REDLOCK_NODES\n", a.err.String())
+}
+
+func TestWhatItSaysIsNotForTheTerminalToObey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	a := w.run("run", "k", "--", "./a\nb\x1b[31m\u202e'")
+	assert.Equal(t, 127, a.code())
+	assert.Equal(t, `redlock: ./a\nb\x1b[31m\u202e': no such file or directory`+"\n", a.err.String())
+	assert.Equal(t, `"a\nb\x1b[31m": the lock with the mark 00000000 is gone`+"\n", w.run("break", "-y", "a\nb\x1b[31m", "00000000").out.String())
 }
 
 func TestExitCodesOfItsOwnCanBeSet(t *testing.T) {
@@ -84,6 +110,8 @@ func TestExitCodesOfItsOwnCanBeSet(t *testing.T) {
 	w := newWorld(t, 1)
 	codes := "contended=11,no-quorum=12,lost=13,usage=14"
 	assert.Equal(t, 14, w.run("run", "-E", codes, "--nonsense", "k", "--", "true").code())
+	assert.Equal(t, 14, w.run("run", "--ttl", "30", "-E", codes, "k", "--", "true").code(), "behind what is wrong")
+	assert.Equal(t, 64, w.run("run", "--nonsense", "k", "--", "true", "-E", codes).code(), "of the command")
 	assert.Equal(t, 14, w.run("run", "-E", codes, "--ttl", "0s", "k", "--", "true").code())
 	assert.Equal(t, 12, w.run("run", "-E", codes, "--try", "--node", "redis://127.0.0.1:1", "k", "--", "true").code())
 	a := w.start("run", "-E", codes, "--ttl", "1s", "k", "--", "sleep", "60")

@@ -43,7 +43,7 @@ now, and with 69 if too few nodes answered.`,
 				if err := l.Break(ctx, key, mark); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the lock with the mark %s is gone\n", key, mark)
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%q: the lock with the mark %s is gone\n", key, mark)
 				return err
 			})
 		},

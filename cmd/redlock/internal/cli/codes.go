@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/b0401464/redlock/cmd/redlock/internal/run"
 )
 
@@ -50,6 +52,15 @@ func (c exitCodes) Set(list string) error {
 		c[kind] = n
 	}
 	return nil
+}
+
+// find sets those that are asked for, wherever that stands: behind a bad flag, too.
+func (c exitCodes) find(args []string) {
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.ParseErrorsAllowlist.UnknownFlags = true
+	f.Usage = func() {}
+	f.VarP(c, "exit-code", "E", "")
+	_ = f.Parse(args) // to be told of when all flags are parsed
 }
 
 func names() string {

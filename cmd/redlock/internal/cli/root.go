@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -25,12 +26,12 @@ var Version = "devel"
 // Main runs the command line and returns the exit code.
 func Main(args []string) int {
 	if len(args) > 1 && args[0] == "keep" {
-		if fd, err := strconv.Atoi(args[1]); err == nil && fd > 2 {
-			run.Keep(fd)
+		if fd, err := strconv.Atoi(args[1]); err == nil && fd > 2 && run.Keep(fd) {
 			return 0
 		}
 	}
 	a := &app{codes: defaultCodes()}
+	a.codes.find(args)
 	root := a.command()
 	root.SetArgs(args)
 	return a.exit(root.Execute())
@@ -71,11 +72,41 @@ Name the nodes by --node, by --nodes-file, or by REDLOCK_NODES with commas betwe
 	f.StringVar(&a.nodes.TLS.CA, "tls-ca", "", "file with the certificates to trust, in PEM form")
 	f.StringVar(&a.nodes.TLS.Cert, "tls-cert", "", "file with our certificate, in PEM form")
 	f.StringVar(&a.nodes.TLS.Key, "tls-key", "", "file with its key")
-	for _, name := range []string{"nodes-file", "tls-ca", "tls-cert", "tls-key"} {
+	files := []string{"nodes-file", "tls-ca", "tls-cert", "tls-key"}
+	for _, name := range files {
 		_ = root.MarkPersistentFlagFilename(name)
 	}
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range files { // a variable that is not set must not name other nodes
+			if f := cmd.Flag(name); f != nil && f.Changed && f.Value.String() == "" {
+				return fmt.Errorf("--%s: an empty name", name)
+			}
+		}
+		return nil
+	}
 	root.AddCommand(a.runCommand(), a.whoCommand(), a.breakCommand(), a.doctorCommand())
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics has the commands that cobra adds refuse what they do not know, which
+// they would answer by the help.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = func(_ *cobra.Command, args []string) error {
+			if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+				return fmt.Errorf("no help on %q", strings.Join(args, " "))
+			}
+			return nil
+		}
+	}
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.RunE = func(*cobra.Command, []string) error {
+			return errors.New("a shell is missing, as in: redlock completion bash")
+		}
+	}
 }
 
 // load finds out what the nodes are, and whether they can be locked on with some options.
@@ -107,7 +138,7 @@ func (a *app) load(opts ...redlock.Option) error {
 	return err
 }
 
-// ask calls f with a Locker on the nodes, and a context that an interrupt ends.
+// ask calls f with a Locker on the nodes, and a context that a signal ends.
 func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
 	if err := a.load(); err != nil {
 		return err
@@ -121,13 +152,37 @@ func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	err = a.failed(f(ctx, l))
+	err = f(ctx, l)
+	if e, ok := errors.AsType[*exitError](context.Cause(ctx)); ok && errors.Is(err, context.Canceled) {
+		err = e
+	}
+	err = a.failed(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = l.Shutdown(ctx) // what it was for is done
 	return err
+}
+
+// untilSignal returns a context whose cause is, after a signal, the exitError to end with.
+func untilSignal() (ctx context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+		if !signal.Ignored(s) { // by nohup, say
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		select {
+		case s := <-signals:
+			n := int(s.(syscall.Signal))
+			cancel(&exitError{code: 128 + n, signal: n})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); signal.Stop(signals) }
 }
 
 // failed returns the error for one of the library's.
@@ -137,8 +192,6 @@ func (a *app) failed(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, context.Canceled):
-		return &exitError{code: 128 + int(syscall.SIGINT)}
 	case errors.Is(err, redlock.ErrInvalidArgument):
 		kind = run.Usage
 	case errors.Is(err, redlock.ErrNoQuorum):
@@ -177,8 +230,16 @@ func (a *app) exit(err error) int {
 	return e.code
 }
 
-// say writes one line to standard error.
+// say writes one line to standard error. What cannot be printed is shown as Go writes it: it
+// may come from a file name, or from a node, and is not for the terminal to obey.
 func say(text string) {
-	text, _, _ = strings.Cut(text, "\n")
-	fmt.Fprintln(os.Stderr, "redlock: "+text)
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			line.WriteRune(r)
+		} else {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	fmt.Fprintln(os.Stderr, "redlock: "+line.String())
 }

@@ -13,8 +13,12 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-// A screen is a terminal that shows one picture after the other in the same place.
-type screen struct{ file *os.File }
+// A screen is a terminal that shows one picture after the other in the same place. A nil one
+// is none.
+type screen struct {
+	file    *os.File
+	signals chan os.Signal // of a stop, and of another size
+}
 
 const (
 	enter     = "\x1b[?1049h\x1b[?25l" // another screen, without a cursor
@@ -32,12 +36,25 @@ func newScreen(out io.Writer) *screen {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
-	s := &screen{f}
+	s := &screen{f, make(chan os.Signal, 1)}
+	notifyScreen(s.signals)
 	s.write(enter)
 	return s
 }
 
-func (s *screen) close() { s.write(leave) }
+func (s *screen) close() {
+	if s != nil {
+		s.write(leave)
+	}
+}
+
+// events returns the signals to obey.
+func (s *screen) events() <-chan os.Signal {
+	if s == nil {
+		return nil
+	}
+	return s.signals
+}
 
 // write does not tell of a terminal that was hung up: that ends the program.
 func (s *screen) write(text string) { _, _ = s.file.WriteString(text) }

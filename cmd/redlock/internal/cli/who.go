@@ -41,6 +41,9 @@ It exits with 69 if too few nodes answered to tell.`,
 			if len(keys) == 0 {
 				return errors.New("a key is missing, as in: redlock who KEY")
 			}
+			if slices.Contains(keys, "") {
+				return errors.New("an empty key")
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, keys []string) error {
@@ -110,8 +113,9 @@ func show(out io.Writer, v fmt.Stringer, asJSON bool) error {
 
 // watch shows it again and again.
 func (v *whoView) watch(ctx context.Context) error {
-	screen := newScreen(v.out)
-	if screen != nil && !v.asJSON {
+	var screen *screen
+	if !v.asJSON {
+		screen = newScreen(v.out)
 		defer screen.close()
 	}
 	last := make([]string, len(v.keys))
@@ -120,30 +124,33 @@ func (v *whoView) watch(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case v.asJSON:
-			for _, s := range states {
-				if err := show(v.out, s, v.asJSON); err != nil {
-					return err
-				}
-			}
 		case screen != nil:
 			screen.draw(states, v.every)
 		default:
-			if err := v.changes(states, last); err != nil {
+			if err := v.lines(states, last); err != nil {
 				return err
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case s := <-screen.events():
+			screen.obey(s)
 		case <-tick.C:
 		}
 	}
 }
 
-// changes prints a line for each key of which something else is to be told than last time.
-func (v *whoView) changes(states []redlock.State, last []string) error {
+// lines prints all states in JSON, or else a line for each key of which something else is to
+// be told than last time.
+func (v *whoView) lines(states []redlock.State, last []string) error {
 	for i, s := range states {
+		if v.asJSON {
+			if err := show(v.out, s, true); err != nil {
+				return err
+			}
+			continue
+		}
 		if now := essence(s); now != last[i] {
 			last[i] = now
 			line, _, _ := strings.Cut(s.String(), "\n")

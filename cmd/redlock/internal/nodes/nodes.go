@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -41,7 +42,7 @@ func Read(path string) ([]string, error) {
 		return nil, err
 	}
 	var urls []string
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(text), byteOrderMark)) {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			urls = append(urls, line)
 		}
@@ -51,6 +52,9 @@ func Read(path string) ([]string, error) {
 	}
 	return urls, nil
 }
+
+// byteOrderMark is what some editors begin a file with.
+const byteOrderMark = "\ufeff"
 
 // Split returns the URLs of a list with commas between them.
 func Split(list string) []string {
@@ -75,9 +79,16 @@ func Open(c Config) (clients []redlock.Client, closeAll func(), err error) {
 		return nil, nil, errors.New("no nodes")
 	}
 	redis.SetLogger(silent{})
-	secure, err := c.TLS.load()
+	certificates, err := c.TLS.load()
 	if err != nil {
 		return nil, nil, err
+	}
+	secured := 0
+	secure := func(t *tls.Config) {
+		if t != nil {
+			secured++
+			certificates(t)
+		}
 	}
 	var opened []redis.UniversalClient
 	closeAll = func() {
@@ -93,26 +104,85 @@ func Open(c Config) (clients []redlock.Client, closeAll func(), err error) {
 		}
 		opened, clients = append(opened, client), append(clients, client)
 	}
+	if c.TLS != (TLS{}) && secured == 0 {
+		closeAll()
+		return nil, nil, errPlain
+	}
 	return clients, closeAll, nil
 }
 
+// errPlain keeps what is believed to be encrypted from being sent as it is.
+var errPlain = errors.New("there are files for TLS, but no node is reached through it: write rediss:// for redis://")
+
 // errURL is said of everything that may be a password which is not escaped.
-var errURL = errors.New("not a URL as redis://user:password@host:6379 (write %40 for @ in a password, %2F for /, %2C for a comma)")
+var errURL = errors.New("not a URL as redis://user:password@host:6379 (write %40 for @ in a password, %2F for /, %23 for #, %2C for a comma)")
+
+// errParameters is said where go-redis would name what may be the rest of a password.
+var errParameters = errors.New("a parameter is unknown or has a bad value (write %26 for & in a password, %25 for %)")
 
 // open makes the client that a URL asks for: of a Sentinel group if it names its master,
 // of a Cluster if it gives further addresses or says so, else of one server.
 func open(raw string, secure func(*tls.Config)) (redis.UniversalClient, error) {
 	u, err := url.Parse(raw)
-	// What stands before an @ outside of the place for users is part of a password.
-	if err != nil || u.User == nil && strings.Contains(raw, "@") || u.Host == "" && u.Scheme != "unix" {
+	if err != nil || u.Host == "" && u.Scheme != "unix" || isCut(raw) {
 		return nil, errURL
 	}
-	q := u.Query()
+	if _, err := strconv.ParseUint(u.Port(), 10, 16); err != nil && u.Port() != "" {
+		return nil, errURL
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errParameters // go-redis would do without
+	}
+	if err := checkCounts(q); err != nil {
+		return nil, err
+	}
+	client, err := openAs(u, q, secure)
+	if err != nil && q.Has("password") {
+		return nil, errParameters
+	}
+	if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "redis: "))
+	}
+	return client, nil
+}
+
+// isCut reports whether a character of a password has ended the place for it too early: what
+// stands before an @ is part of one then, or what stands behind a #.
+func isCut(raw string) bool {
+	_, rest, _ := strings.Cut(raw, "://")
+	end := strings.IndexAny(rest, "/?#")
+	return end >= 0 && strings.ContainsAny(rest[end:], "@#")
+}
+
+// maxCount is far more than a lock needs of anything.
+const maxCount = 1 << 20
+
+// checkCounts finds those with which go-redis would panic, or use up the memory.
+func checkCounts(q url.Values) error {
+	for _, name := range []string{
+		"pool_size", "pipeline_pool_size", "min_idle_conns", "max_idle_conns", "max_active_conns",
+		"pipeline_read_buffer_size", "pipeline_write_buffer_size",
+	} {
+		for _, text := range q[name] {
+			n, err := strconv.Atoi(text)
+			if err == nil && (n < 0 && name != "pipeline_pool_size" || n > maxCount) {
+				return fmt.Errorf("%s: want 0 to %d", name, maxCount)
+			}
+		}
+	}
+	return nil
+}
+
+func openAs(u *url.URL, q url.Values, secure func(*tls.Config)) (redis.UniversalClient, error) {
 	switch {
 	case q.Has("master_name"):
-		o, err := redis.ParseFailoverURL(raw)
+		o, err := redis.ParseFailoverURL(u.String())
 		if err != nil {
-			return nil, plain(err)
+			return nil, err
+		}
+		if o.MasterName == "" {
+			return nil, errors.New("an empty master_name")
 		}
 		secure(o.TLSConfig)
 		return redis.NewFailoverClient(o), nil
@@ -121,15 +191,15 @@ func open(raw string, secure func(*tls.Config)) (redis.UniversalClient, error) {
 		u.RawQuery = q.Encode()
 		o, err := redis.ParseClusterURL(u.String())
 		if err != nil {
-			return nil, plain(err)
+			return nil, err
 		}
 		secure(o.TLSConfig)
 		o.MaintNotificationsConfig = quiet()
 		return redis.NewClusterClient(o), nil
 	}
-	o, err := redis.ParseURL(raw)
+	o, err := redis.ParseURL(u.String())
 	if err != nil {
-		return nil, plain(err)
+		return nil, err
 	}
 	secure(o.TLSConfig)
 	o.MaintNotificationsConfig = quiet()
@@ -141,9 +211,7 @@ func quiet() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-func plain(err error) error { return errors.New(strings.TrimPrefix(err.Error(), "redis: ")) }
-
-// load returns what adds the certificates to the configuration of a node, if it has one.
+// load returns what adds the certificates to the configuration of a node.
 func (t TLS) load() (func(*tls.Config), error) {
 	var roots *x509.CertPool
 	if t.CA != "" {
@@ -163,9 +231,5 @@ func (t TLS) load() (func(*tls.Config), error) {
 		}
 		own = append(own, pair)
 	}
-	return func(c *tls.Config) {
-		if c != nil {
-			c.RootCAs, c.Certificates = roots, own
-		}
-	}, nil
+	return func(c *tls.Config) { c.RootCAs, c.Certificates = roots, own }, nil
 }

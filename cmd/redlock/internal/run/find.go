@@ -44,8 +44,12 @@ func kindOf(err error) Kind {
 	}
 }
 
+// reason returns why, without the name of the command.
 func reason(err error) error {
 	if e, ok := errors.AsType[*exec.Error](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	return err

@@ -62,18 +62,23 @@ func Run(j *Job, say func(string)) Outcome {
 	return o
 }
 
-// listen catches what can be passed on. What was ignored stays so: nohup, or a shell that has
-// started us in the background, wants that.
+// listen catches what can be passed on.
 func (f *front) listen() {
 	f.signals = make(chan os.Signal, 128)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // if nobody reads what we say, we go on
+	catch(f.signals)
+}
+
+// catch has what can be passed on to the command sent to a channel. What was ignored stays so:
+// nohup, or a shell that has started us in the background, wants that.
+func catch(ch chan<- os.Signal) {
 	for s := syscall.Signal(1); s <= lastSignal; s++ {
 		switch s {
 		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE, syscall.SIGTTOU:
 			continue // cannot be, or are our own
 		default:
 			if !signal.Ignored(s) {
-				signal.Notify(f.signals, s)
+				signal.Notify(ch, s)
 			}
 		}
 	}
@@ -199,7 +204,7 @@ func (f *front) learn(r report) *Outcome {
 		case o.Kind == Interrupted:
 			o.Signal = int(f.interrupted)
 		case o.Kind == Done && f.killed:
-			*o = Outcome{Kind: Lost, Text: silentKeeper}
+			*o = f.killedBy(silentKeeper)
 		}
 		return r.Over
 	}
@@ -265,6 +270,19 @@ func (f *front) resume() {
 // on after it is in a group that nobody could have go on, and that the kernel does not stop.
 const stopTakes = 100 * time.Millisecond
 
+// Suspend stops this process as its terminal has asked it to, and returns when it goes on.
+func Suspend() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGCONT)
+	defer signal.Stop(signals)
+	restore := sendByDefault(os.Getpid(), syscall.SIGTSTP)
+	defer restore()
+	select {
+	case <-signals:
+	case <-time.After(stopTakes):
+	}
+}
+
 // suspend stops us, or with 0 our process group, and returns when we go on.
 func (f *front) suspend(s syscall.Signal, pid int) {
 	restore := sendByDefault(pid, s)
@@ -310,8 +328,9 @@ func (f *front) enforce() *Outcome {
 			patience = time.Second
 		}
 		f.backup.Reset(patience)
-	case rest < -givingUp && f.killed:
-		return &Outcome{Kind: Lost, Text: silentKeeper}
+	case rest < -givingUp-time.Second && f.killed: // a keeper that answers has given up before
+		o := f.killedBy(silentKeeper)
+		return &o
 	default:
 		f.killed = true
 		f.killRest()
@@ -320,19 +339,32 @@ func (f *front) enforce() *Outcome {
 	return nil
 }
 
-const silentKeeper = "the process that holds the lock did not answer in time: the command was killed"
+const silentKeeper = "the process that holds the lock did not answer in time"
+
+// killedBy returns the outcome of a run whose command was killed by us, for a reason.
+func (f *front) killedBy(reason string) Outcome {
+	what := "the command was killed"
+	if anyAlive(f.group, f.spare) {
+		what = notKilled
+	}
+	return Outcome{Kind: Lost, Text: reason + ": " + what}
+}
 
 // orphaned ends the command if the keeper has died without a word.
 func (f *front) orphaned() Outcome {
 	state, _ := f.process.Wait()
 	text := fmt.Sprintf("the process that held the lock has ended (%v)", state)
+	if f.ended != nil { // what it has left behind is not ours to end
+		f.ended.Text = fmt.Sprintf("%s: the lock ends by itself within %v", text, f.job.TTL)
+		return *f.ended
+	}
 	if f.group == 0 {
 		return Outcome{Kind: Failed, Text: text}
 	}
 	for end := time.Now().Add(givingUp); anyAlive(f.group, f.spare) && time.Now().Before(end); time.Sleep(poll) {
 		f.killRest()
 	}
-	return Outcome{Kind: Lost, Text: text + ": the command was killed"}
+	return f.killedBy(text)
 }
 
 // killRest kills the command without the keeper, which may have reaped it.

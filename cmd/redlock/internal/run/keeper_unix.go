@@ -19,7 +19,9 @@ import (
 
 const (
 	poll     = 20 * time.Millisecond // how often one looks whether a command that ends has ended
-	givingUp = 10 * time.Second      // after the end of the lock: a process that cannot be killed is left alone
+	givingUp = 10 * time.Second      // after KILL: a process that cannot be killed is left alone
+
+	notKilled = "the command, or what it has started, could not be killed and goes on"
 )
 
 // A keeper holds the lock of a job and runs its command.
@@ -46,8 +48,13 @@ type keeper struct {
 	told      time.Time // which
 }
 
-// Keep is the keeper's process, connected to its front by a descriptor.
-func Keep(fd int) {
+// Keep is the keeper's process, connected to its front by a descriptor. It returns false if
+// that is none of a front.
+func Keep(fd int) bool {
+	var s unix.Stat_t
+	if unix.Fstat(fd, &s) != nil || s.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return false
+	}
 	// What ends with the thread that has started it is the command.
 	runtime.LockOSThread()
 	shieldFromSignals()
@@ -57,7 +64,7 @@ func Keep(fd int) {
 	signal.Notify(k.children, syscall.SIGCHLD)
 	first, ok := <-k.orders
 	if !ok || first.Job == nil {
-		return
+		return true
 	}
 	k.job = first.Job
 	k.watch = watch{abrupt: k.job.OnLost == Kill, grace: k.job.Grace, margin: k.job.margin()}
@@ -65,22 +72,18 @@ func Keep(fd int) {
 	if k.holder != nil {
 		k.holder.tidy(k.job.briefly())
 	}
-	l.send(report{Over: &o})
+	l.sendLast(report{Over: &o})
 	if k.holder != nil {
 		letGo() // nobody waits for the end of our output
 		k.holder.tidy(tidyFor)
 	}
+	return true
 }
 
-// shieldFromSignals has those not end the keeper which the front hears, too, and passes on.
-// They are caught rather than ignored, as the command would inherit that.
-func shieldFromSignals() {
-	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
-		if !signal.Ignored(s) {
-			signal.Notify(make(chan os.Signal, 1), s)
-		}
-	}
-}
+// shieldFromSignals has those not end the keeper which the front hears, too, and passes on:
+// some send them to all processes of a service. They are caught rather than ignored, as the
+// command would inherit that.
+func shieldFromSignals() { catch(make(chan os.Signal, 1)) }
 
 // letGo closes what we have of the command's input and output.
 func letGo() {
@@ -195,7 +198,7 @@ func (k *keeper) supervise() Outcome {
 		k.reap()
 		do, wait := k.due()
 		k.do(do)
-		if k.exited && k.finished() {
+		if k.finished() {
 			return k.end()
 		}
 		timer.Reset(wait)
@@ -240,7 +243,7 @@ func (k *keeper) due() (action, time.Duration) {
 }
 
 // tellUntil lets the front know that the lock was extended, if it has heard what it was told
-// before: one that is stopped must not fill the link, on which we would wait.
+// before: one that is stopped for a month is not told of each.
 func (k *keeper) tellUntil() {
 	k.until = k.lock.Until()
 	if !k.telling && !k.until.Equal(k.told) {
@@ -315,12 +318,12 @@ func (k *keeper) reap() {
 	}
 }
 
-// finished reports whether nothing is left that is to end.
+// finished reports whether nothing is left that is to end, or that can be ended.
 func (k *keeper) finished() bool {
-	if !k.watch.asked || !anyAlive(k.group, nil) {
+	if !k.killed.IsZero() && time.Since(k.killed) > givingUp && !k.lock.Valid() {
 		return true
 	}
-	return !k.killed.IsZero() && time.Since(k.killed) > givingUp && !k.lock.Valid()
+	return k.exited && (!k.watch.asked || !anyAlive(k.group, nil))
 }
 
 // end returns how the command has ended.
@@ -331,6 +334,9 @@ func (k *keeper) end() Outcome {
 	}
 	if k.ended {
 		o.Kind = Lost
+		if !k.exited || anyAlive(k.group, nil) {
+			o.Text = notKilled
+		}
 	}
 	return o
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Keep is for systems that have signals and process groups.
-func Keep(int) {}
+func Keep(int) bool { return false }
 
 // DieOf is likewise.
 func DieOf(int) {}

@@ -5,6 +5,7 @@ package run
 import (
 	"encoding/gob"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,19 +40,55 @@ type report struct {
 // gob's form: strings need not be UTF-8, as arguments need not.
 type link struct {
 	file *os.File
-	out  *gob.Encoder
+	done chan struct{} // closed when nothing is sent any more
+
+	mu    sync.Mutex
+	queue []any
+	wake  chan struct{} // holds one; closed after the last one
 }
 
 // newLink takes over a descriptor.
 func newLink(fd int) *link {
 	unix.CloseOnExec(fd)
 	_ = unix.SetNonblock(fd, true) // else a read takes a thread
-	f := os.NewFile(uintptr(fd), "link")
-	return &link{f, gob.NewEncoder(f)}
+	l := &link{file: os.NewFile(uintptr(fd), "link"), done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	go l.write() // ends with the last one, or the process
+	return l
 }
 
-// send fails if the other side is gone, which it hears as the end of what it gets, too.
-func (l *link) send(v any) { _ = l.out.Encode(v) }
+// send does not wait: the other side may be stopped, and the command must end in time all the
+// same. What is sent gets lost if the other side is gone, which it hears as the end of what it
+// gets, too.
+func (l *link) send(v any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, v)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sendLast sends the last one and waits until everything is on its way.
+func (l *link) sendLast(v any) {
+	l.send(v)
+	close(l.wake)
+	<-l.done
+}
+
+func (l *link) write() {
+	defer close(l.done)
+	out := gob.NewEncoder(l.file)
+	for range l.wake {
+		l.mu.Lock()
+		batch := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		for _, v := range batch {
+			_ = out.Encode(v)
+		}
+	}
+}
 
 // receive returns what comes. The channel is closed when the other side is gone.
 func receive[T any](l *link) <-chan T {

@@ -1,0 +1,7 @@
+package cli
+
+import "os"
+
+func notifyScreen(chan os.Signal) {}
+
+func (*screen) obey(os.Signal) {}
