@@ -68,9 +68,7 @@ func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	}
 	defer leave()
 	b := l.reader.Break(ctx, resource, mark, l.nodeTimeout())
-	if b.Sent {
-		l.doubt(resource, mark) //nolint:contextcheck // the lock asks for itself
-	}
+	l.doubt(resource, mark) //nolint:contextcheck // the lock asks for itself
 	f := l.operated(ctx, fault.Break, resource)
 	f.Attempts, f.Agreed, f.Failures = 1, b.Agreed, b.Failures
 	switch b.Outcome {

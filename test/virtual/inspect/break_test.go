@@ -287,3 +287,27 @@ func TestBreakRefusesWhatCannotBeAMark(t *testing.T) {
 		require.ErrorIs(t, l.Break(t.Context(), "a", k.Mark()), redlock.ErrShutdown)
 	})
 }
+
+func TestALockIsAskedForWhoeverHasBrokenIt(t *testing.T) {
+	for name, next := range map[string]bool{"nobody has it": false, "another one has it": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
+				l, other := rig.NewLocker(t, nodes), rig.NewLocker(t, nodes)
+				k := rig.Lock(t, l)
+				ctx, cancel := k.Context(t.Context())
+				defer cancel()
+				require.NoError(t, other.Break(t.Context(), "a", k.Mark()))
+				synctest.Wait()
+				require.NoError(t, ctx.Err())
+				if next {
+					rig.Lock(t, other)
+				}
+				err := l.Break(t.Context(), "a", k.Mark()) // there is nothing to remove
+				assert.Equal(t, next, errors.Is(err, redlock.ErrOtherHolder))
+				synctest.Wait()
+				assert.ErrorIs(t, context.Cause(ctx), redlock.ErrLockLost)
+			})
+		})
+	}
+}
