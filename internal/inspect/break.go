@@ -120,13 +120,18 @@ func (t *count) enough() bool {
 	return t.other >= t.majority() || t.count > 0 && t.other+t.pending < t.majority() || t.pending == 0
 }
 
-// endless is for how long a node that does not answer is asked to remove a value without expiry.
-const endless = time.Hour
+// Bounds of how long a node that does not answer is asked to remove a value: of one without
+// expiry, and of any, as a key may be there for longer than a Duration can tell.
+const (
+	endless = time.Hour
+	longest = 100 * 365 * 24 * time.Hour
+)
 
 // lasts returns for how long the value may be on a node at most, whose clock may be slower.
 func (t *count) lasts() time.Duration {
 	if t.left < 0 {
 		return endless
 	}
-	return t.left + t.left/100 + time.Second
+	left := min(t.left, longest)
+	return left + left/100 + time.Second
 }

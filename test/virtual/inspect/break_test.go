@@ -311,3 +311,22 @@ func TestALockIsAskedForWhoeverHasBrokenIt(t *testing.T) {
 		})
 	}
 }
+
+// A key may be there for longer than a Duration can tell.
+func TestABreakGoesOnForWhatLastsForCenturies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		for _, n := range nodes {
+			require.NoError(t, n.Set("a", "of another library"))
+			n.SetTTL("a", 292*365*24*time.Hour)
+		}
+		l := rig.NewLocker(t, nodes)
+		s := look(t, l)
+		nodes[2].Unreachable(true)
+		require.NoError(t, l.Break(t.Context(), "a", s.Holder.Mark))
+		time.Sleep(10 * time.Second)
+		nodes[2].Unreachable(false)
+		time.Sleep(20 * time.Second)
+		rig.RequireFree(t, nodes...)
+	})
+}
