@@ -60,7 +60,7 @@ func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
 // More: docs/inspect.md.
 func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	if !value.IsMark(mark) {
-		return invalid("mark %s: want 8 hexadecimal digits, as of Lock.Mark or LockError.HeldBy", fault.Quote(mark))
+		return invalid("mark %s: want 8 hexadecimal digits in lower case, as of Lock.Mark or LockError.HeldBy", fault.Quote(mark))
 	}
 	leave, err := l.enter(ctx, fault.Break, resource)
 	if err != nil {
