@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock/internal/client"
+	"github.com/b0401464/redlock/internal/script"
 )
 
 // reply is an error that a node has answered.
@@ -147,6 +148,14 @@ var cases = []struct {
 		}
 		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("QUARANTINE the server was started 4 s ago")}
 	}, []found{{Restarted, Note, 3, "By WithRestartQuarantine the node grants no locks yet: QUARANTINE"}}},
+	{"a quarantine of a server that does not tell its uptime", 0, func(s *Setup, nodes []Node) {
+		s.Quarantine = s.TTL
+		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("QUARANTINE the server " + script.NoUptime)}
+	}, []found{{NoLocks, Broken, 3, "The node does not grant a lock: QUARANTINE the server does not tell"}}},
+	{"a quarantine of a Cluster behind a client that does not say so", 0, func(s *Setup, nodes []Node) {
+		s.Quarantine = s.TTL
+		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("CROSSSLOT Keys in request don't hash to the same slot")}
+	}, []found{{NoLocks, Broken, 3, "CROSSSLOT"}}},
 	{"a quarantine that is too short", 0, func(s *Setup, nodes []Node) {
 		s.Quarantine, nodes[0].Servers[0].AOF = s.TTL-1, AOFOff
 	}, []found{{NoAOF, Unsafe, 1, "forgets"}}},
