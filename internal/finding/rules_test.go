@@ -184,6 +184,10 @@ var cases = []struct {
 		nodes[0].Client.Spread, nodes[0].Client.Plain = client.BySlot, false
 		nodes[0].Servers = append(nodes[0].Servers, Server{Addr: "d:6379", Pending: true})
 	}, []found{{NoAnswer, Broken, 1, "The server has not answered within 2s"}}},
+	{"one server of several that is down", 0, func(_ *Setup, nodes []Node) {
+		nodes[0].Client.Spread, nodes[0].Client.Plain = client.BySlot, false
+		nodes[0].Servers = append(nodes[0].Servers, Server{Addr: "d:6379", Err: errors.New("connection refused")})
+	}, []found{{Unreachable, Broken, 1, "The server cannot be reached: connection refused."}}},
 	{"far away", 0, func(_ *Setup, nodes []Node) {
 		nodes[0].RoundTrip, nodes[1].RoundTrip, nodes[2].RoundTrip = 250*time.Millisecond, 251*time.Millisecond, 9900*time.Millisecond
 	}, []found{{Far, Broken, 3, "a lock is over before"}, {Far, Slow, 2, "takes 251ms, and its node timeout of 1s should be four of them"}}},
