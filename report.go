@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -62,12 +63,15 @@ func newReport(setup *finding.Setup, nodes []finding.Node) Report {
 	}
 	for _, f := range finding.Of(setup, nodes) {
 		r.Findings = append(r.Findings, Finding{
-			Code: Code(f.Code), Severity: Severity(f.Severity), Node: f.Node, Addr: f.Addr,
-			Text: fault.OneLine(fault.Shorten(f.Text)), Remedy: f.Remedy,
+			Code: Code(f.Code), Severity: Severity(f.Severity), Node: f.Node, Addr: told(f.Addr),
+			Text: told(f.Text), Remedy: f.Remedy,
 		})
 	}
 	return r
 }
+
+// told returns what a server has told, as a line that is not too long.
+func told(text string) string { return fault.OneLine(fault.Shorten(text)) }
 
 // aofOn is an append-only file of which no more is known.
 const aofOn = "on"
@@ -75,13 +79,16 @@ const aofOn = "on"
 func nodeReport(i int, n *finding.Node, s *finding.Server, lines bool) NodeReport {
 	t := &n.Trial
 	r := NodeReport{
-		Node: i + 1, Addr: s.Addr, Product: s.Product, Version: fault.OneLine(s.Version), RoundTrip: n.RoundTrip, Ahead: s.Ahead,
-		Uptime: s.Uptime, Eviction: fault.OneLine(s.Policy), MaxMemory: s.MaxMemory,
+		Node: i + 1, Addr: told(s.Addr), Product: s.Product, Version: told(s.Version), RoundTrip: n.RoundTrip,
+		Uptime: s.Uptime, Eviction: told(s.Policy), MaxMemory: s.MaxMemory,
 		Role:    [...]string{finding.Primary: "primary", finding.Replica: "replica"}[s.Role],
 		AOF:     [...]string{finding.AOFOff: "off", finding.AOFOn: aofOn, finding.AOFDelayed: "late", finding.AOFFailing: "failing"}[s.AOF],
 		Locks:   t.Granted && t.Err == nil,
 		Line:    lines && t.Granted && n.Client.Listens && t.LineErr == nil && t.HearErr == nil && t.Unheard == 0 && len(t.Refused) == 0,
 		Release: t.Deletes,
+	}
+	if s.Timed {
+		r.Ahead = cmp.Or(s.Ahead, 1) // zero is what is not known
 	}
 	if t.Late {
 		r.AOF = "late"
@@ -152,10 +159,11 @@ func (r Report) who(f Finding) string {
 // verdict returns the first line.
 func (r Report) verdict() string {
 	counts := make(map[Severity]int)
-	majority, last := true, 0
+	majority, known, last := true, true, 0
 	for _, f := range r.Findings {
 		counts[f.Severity]++
 		majority = majority && f.Code != CodeNoMajority
+		known = known && !slices.Contains(untold, f.Code)
 	}
 	for _, n := range r.Nodes {
 		last = max(last, n.Node)
@@ -177,6 +185,8 @@ func (r Report) verdict() string {
 		return "No node was asked."
 	case worst == 0:
 		return fmt.Sprintf("All is well: %s, fit for locks of %v.", nodes, r.TTL)
+	case worst == SeverityNote && !known:
+		return fmt.Sprintf("Fit for locks of %v, as far as it could be told: %s (%s).", r.TTL, nodes, list)
 	case worst == SeverityNote:
 		return fmt.Sprintf("Fit for locks of %v: %s (%s).", r.TTL, nodes, list)
 	case worst == SeveritySlow:
@@ -198,13 +208,17 @@ func (r Report) rows() [][]string {
 		if n.RoundTrip > 0 {
 			row[4] = finding.Rounded(n.RoundTrip).String()
 		}
-		for _, f := range r.Findings {
-			if f.Node == n.Node && n.Version == "" && slices.Contains([]Code{CodeUnreachable, CodeNoAnswer, CodeNoLogin}, f.Code) {
-				row[2] = strings.ReplaceAll(string(f.Code), "_", " ")
-			}
+		if code := r.code(n.Node, CodeUnreachable, CodeNoAnswer, CodeNoLogin); n.Version == "" && code != "" {
+			row[2] = strings.ReplaceAll(string(code), "_", " ")
 		}
-		if n.Version != "" {
-			row[5], row[6] = ahead(n.Ahead), age(n.Uptime)
+		if n.Ahead != 0 {
+			row[5] = ahead(n.Ahead)
+		}
+		if n.Uptime > 0 {
+			row[6] = age(n.Uptime)
+		}
+		if r.code(n.Node, untold...) != "" {
+			row[9], row[10] = "?", "?"
 		}
 		if n.Locks {
 			row[9] = "yes"
@@ -215,6 +229,19 @@ func (r Report) rows() [][]string {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// untold are the codes of nodes that have not told whether they grant locks.
+var untold = []Code{CodeNotTried, CodeIncomplete}
+
+// code returns which of some codes a finding of a node has, the last one of several.
+func (r Report) code(node int, codes ...Code) (code Code) {
+	for _, f := range r.Findings {
+		if f.Node == node && slices.Contains(codes, f.Code) {
+			code = f.Code
+		}
+	}
+	return code
 }
 
 // ahead returns what a clock is ahead, or that it is right as far as that matters.
