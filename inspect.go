@@ -65,7 +65,7 @@ func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
 // More: docs/inspect.md.
 func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	if !value.IsMark(mark) {
-		return invalid("mark %s: want 8 hexadecimal digits, as of Lock.Mark or LockError.HeldBy", text.Quote(mark))
+		return invalid("mark %s: want 8 hexadecimal digits in lower case, as of Lock.Mark or LockError.HeldBy", text.Quote(mark))
 	}
 	leave, err := l.enter(ctx, fault.Break, resource)
 	if err != nil {
@@ -73,9 +73,7 @@ func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	}
 	defer leave()
 	b := l.reader.Break(ctx, resource, mark, l.nodeTimeout())
-	if b.Sent {
-		l.doubt(resource, mark) //nolint:contextcheck // the lock asks for itself
-	}
+	l.doubt(resource, mark) //nolint:contextcheck // the lock asks for itself
 	f := l.operated(ctx, fault.Break, resource)
 	f.Attempts, f.Agreed, f.Failures = 1, b.Agreed, b.Failures
 	switch b.Outcome {

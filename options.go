@@ -322,6 +322,7 @@ func WithoutScripts() Option {
 //
 // Each acquire is a script then. The user needs the permissions of the README. It is an error
 // if d is under 1 ms, beside [WithoutScripts], and for a [redis.ClusterClient] or [redis.Ring].
+// A Cluster behind a client that does not tell, as an AutoPipeliner, grants nothing.
 func WithRestartQuarantine(d time.Duration) Option {
 	return optionFunc(func(c *config) error {
 		if d < least {

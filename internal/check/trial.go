@@ -3,6 +3,7 @@ package check
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -178,7 +179,7 @@ func (p *probe) release() {
 	if !ok || p.failed(finding.Release, p.Scripts, a.Err) {
 		return
 	}
-	if all, _ := a.Reply.([]any); len(all) == 3 {
+	if all, _ := a.Reply.([]any); len(all) == 3 && slices.Contains([]any{"delex", "delifeq", "none"}, all[2]) {
 		p.node.Trial.Deletes, _ = all[2].(string)
 	}
 }

@@ -48,14 +48,17 @@ const (
 	AOFFailing // the last write to it has failed
 )
 
+// crdt is in the line of the module that merges writes of several sites.
+const crdt = "name=crdt"
+
 // fields returns the fields of the text that INFO answers with.
 func fields(text string) map[string]string {
 	all := make(map[string]string)
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
 		if key, value, found := strings.Cut(line, ":"); found && key != "" && key[0] != '#' {
-			if key == "module" { // there may be several
-				value = all[key] + value + ";"
+			if key == "module" && !strings.Contains(value, crdt) { // there may be several
+				continue
 			}
 			all[key] = value
 		}
@@ -95,7 +98,7 @@ func ParseInfo(text string) Info {
 		in.Policy = "cache_mode"
 	}
 	in.Enterprise = f["rlec_version"] != ""
-	in.Merges = f["role"] == "active-replica" || strings.Contains(f["module"], "name=crdt")
+	in.Merges = f["role"] == "active-replica" || f["module"] != ""
 	for key := range f {
 		in.Merges = in.Merges || strings.HasPrefix(key, "crdt_")
 	}

@@ -1,6 +1,7 @@
 package finding
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -46,11 +47,14 @@ func NewReport(setup *Setup, nodes []Node) *Report {
 		}
 	}
 	for _, f := range Of(setup, nodes) {
-		f.Text = text.OneLine(text.Shorten(f.Text))
+		f.Addr, f.Text = told(f.Addr), told(f.Text)
 		r.Findings = append(r.Findings, f)
 	}
 	return r
 }
+
+// told returns what a server has told, as a line that is not too long.
+func told(s string) string { return text.OneLine(text.Shorten(s)) }
 
 // aofOn is an append-only file of which no more is known.
 const aofOn = "on"
@@ -58,13 +62,16 @@ const aofOn = "on"
 func nodeReport(i int, n *Node, s *Server, lines bool) NodeReport {
 	t := &n.Trial
 	r := NodeReport{
-		Node: i + 1, Addr: s.Addr, Product: s.Product, Version: text.OneLine(s.Version), RoundTrip: n.RoundTrip, Ahead: s.Ahead,
-		Uptime: s.Uptime, Eviction: text.OneLine(s.Policy), MaxMemory: s.MaxMemory,
+		Node: i + 1, Addr: told(s.Addr), Product: s.Product, Version: told(s.Version), RoundTrip: n.RoundTrip,
+		Uptime: s.Uptime, Eviction: told(s.Policy), MaxMemory: s.MaxMemory,
 		Role:    [...]string{Primary: "primary", Replica: "replica"}[s.Role],
 		AOF:     [...]string{AOFOff: "off", AOFOn: aofOn, AOFDelayed: "late", AOFFailing: "failing"}[s.AOF],
 		Locks:   t.Granted && t.Err == nil,
 		Line:    lines && t.Granted && n.Client.Listens && t.LineErr == nil && t.HearErr == nil && t.Unheard == 0 && len(t.Refused) == 0,
 		Release: t.Deletes,
+	}
+	if s.Timed {
+		r.Ahead = cmp.Or(s.Ahead, 1) // zero is what is not known
 	}
 	if t.Late {
 		r.AOF = "late"

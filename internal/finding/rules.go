@@ -8,6 +8,7 @@ import (
 
 	"github.com/b0401464/redlock/internal/client"
 	"github.com/b0401464/redlock/internal/quorum"
+	"github.com/b0401464/redlock/internal/script"
 )
 
 // A Finding is something that is not as it should be.
@@ -208,7 +209,9 @@ func (f *facts) lacks(err error) bool {
 }
 
 // waits reports whether the node grants nothing yet, as its server was started a short time ago.
-func (t *Trial) waits() bool { return client.ErrorType(t.Err) == "QUARANTINE" }
+func (t *Trial) waits() bool {
+	return client.ErrorType(t.Err) == "QUARANTINE" && !strings.Contains(t.Err.Error(), script.NoUptime)
+}
 
 // remembers reports whether a restart does no harm, whatever a server keeps on its disk.
 func (f *facts) remembers() bool { return f.Quarantine >= f.TTL }

@@ -51,7 +51,12 @@ var nodeRules = []rule{
 		}
 		what := map[string]string{Take: "grant", Extend: "extend", Release: "release"}[t.Step]
 		remedy := remedyFor(t.Err)
-		if f.lacks(t.Err) {
+		switch code := client.ErrorType(t.Err); {
+		case code == "QUARANTINE":
+			remedy = "Do without WithRestartQuarantine, or use a server whose INFO has uptime_in_seconds."
+		case f.Quarantine > 0 && code == "CROSSSLOT":
+			remedy = "Do without WithRestartQuarantine, which is for single servers and not for a Cluster."
+		case f.lacks(t.Err):
 			remedy = "Use Redis 8.4 or Valkey 9.0, and grant +set +get +pttl +delex, or +delifeq on Valkey; or do without WithoutScripts."
 		}
 		return verdict{Broken, fmt.Sprintf("The node does not %s a lock: %s.", what, why(t.Err)), remedy}

@@ -3,10 +3,18 @@ package finding
 import (
 	"fmt"
 	"time"
+
+	"github.com/b0401464/redlock/internal/client"
 )
 
 // serverRules look at each server of a node.
 var serverRules = []rule{
+	{Unreachable, func(_ *facts, n *Node, s *Server) verdict {
+		if !n.loses(s) {
+			return verdict{}
+		}
+		return verdict{Broken, fmt.Sprintf("The server cannot be reached: %s.", why(s.Err)), "Start it, or see why its client is still told of it."}
+	}},
 	{NoAnswer, func(f *facts, n *Node, s *Server) verdict {
 		if !s.Pending || len(n.Servers) == 1 {
 			return verdict{} // of one that is alone the node tells
@@ -84,7 +92,7 @@ var serverRules = []rule{
 	}},
 	{NoInfo, func(_ *facts, n *Node, s *Server) verdict {
 		switch missing := s.missing(); {
-		case n.unasked() || s.Pending || sentinel(s):
+		case n.unasked() || n.loses(s) || s.Pending || sentinel(s):
 			return verdict{}
 		case s.Err != nil:
 			return verdict{
@@ -101,6 +109,12 @@ var serverRules = []rule{
 
 // unasked reports whether it is known already that the node has not told all.
 func (n *Node) unasked() bool { return n.Err != nil || n.Silent > 0 && !n.Answered || n.Cut }
+
+// loses reports whether the client cannot get to one of the node's servers. Of one that is
+// alone the node tells.
+func (n *Node) loses(s *Server) bool {
+	return len(n.Servers) > 1 && s.Err != nil && !client.IsReply(s.Err)
+}
 
 // missing returns what INFO has not told.
 func (s *Server) missing() (all []string) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock/internal/client"
+	"github.com/b0401464/redlock/internal/script"
 )
 
 // reply is an error that a node has answered.
@@ -146,6 +147,14 @@ var cases = []struct {
 		}
 		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("QUARANTINE the server was started 4 s ago")}
 	}, []found{{Restarted, Note, 3, "By WithRestartQuarantine the node grants no locks yet: QUARANTINE"}}},
+	{"a quarantine of a server that does not tell its uptime", 0, func(s *Setup, nodes []Node) {
+		s.Quarantine = s.TTL
+		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("QUARANTINE the server " + script.NoUptime)}
+	}, []found{{NoLocks, Broken, 3, "The node does not grant a lock: QUARANTINE the server does not tell"}}},
+	{"a quarantine of a Cluster behind a client that does not say so", 0, func(s *Setup, nodes []Node) {
+		s.Quarantine = s.TTL
+		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("CROSSSLOT Keys in request don't hash to the same slot")}
+	}, []found{{NoLocks, Broken, 3, "CROSSSLOT"}}},
 	{"a quarantine that is too short", 0, func(s *Setup, nodes []Node) {
 		s.Quarantine, nodes[0].Servers[0].AOF = s.TTL-1, AOFOff
 	}, []found{{NoAOF, Unsafe, 1, "forgets"}}},
@@ -174,6 +183,10 @@ var cases = []struct {
 		nodes[0].Client.Spread, nodes[0].Client.Plain = client.BySlot, false
 		nodes[0].Servers = append(nodes[0].Servers, Server{Addr: "d:6379", Pending: true})
 	}, []found{{NoAnswer, Broken, 1, "The server has not answered within 2s"}}},
+	{"one server of several that is down", 0, func(_ *Setup, nodes []Node) {
+		nodes[0].Client.Spread, nodes[0].Client.Plain = client.BySlot, false
+		nodes[0].Servers = append(nodes[0].Servers, Server{Addr: "d:6379", Err: errors.New("connection refused")})
+	}, []found{{Unreachable, Broken, 1, "The server cannot be reached: connection refused."}}},
 	{"far away", 0, func(_ *Setup, nodes []Node) {
 		nodes[0].RoundTrip, nodes[1].RoundTrip, nodes[2].RoundTrip = 250*time.Millisecond, 251*time.Millisecond, 9900*time.Millisecond
 	}, []found{{Far, Broken, 3, "a lock is over before"}, {Far, Slow, 2, "takes 251ms, and its node timeout of 1s should be four of them"}}},

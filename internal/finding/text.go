@@ -70,10 +70,11 @@ func (r *Report) who(f Finding) string {
 // verdict returns the first line.
 func (r *Report) verdict() string {
 	counts := make(map[Severity]int)
-	majority, last := true, 0
+	majority, known, last := true, true, 0
 	for _, f := range r.Findings {
 		counts[f.Severity]++
 		majority = majority && f.Code != NoMajority
+		known = known && !slices.Contains(untold, f.Code)
 	}
 	for _, n := range r.Nodes {
 		last = max(last, n.Node)
@@ -95,6 +96,8 @@ func (r *Report) verdict() string {
 		return "No node was asked."
 	case worst == 0:
 		return fmt.Sprintf("All is well: %s, fit for locks of %v.", nodes, r.TTL)
+	case worst == Note && !known:
+		return fmt.Sprintf("Fit for locks of %v, as far as it could be told: %s (%s).", r.TTL, nodes, list)
 	case worst == Note:
 		return fmt.Sprintf("Fit for locks of %v: %s (%s).", r.TTL, nodes, list)
 	case worst == Slow:
@@ -116,13 +119,17 @@ func (r *Report) rows() [][]string {
 		if n.RoundTrip > 0 {
 			row[4] = text.Rounded(n.RoundTrip).String()
 		}
-		for _, f := range r.Findings {
-			if f.Node == n.Node && n.Version == "" && slices.Contains([]string{Unreachable, NoAnswer, NoLogin}, f.Code) {
-				row[2] = strings.ReplaceAll(f.Code, "_", " ")
-			}
+		if code := r.code(n.Node, Unreachable, NoAnswer, NoLogin); n.Version == "" && code != "" {
+			row[2] = strings.ReplaceAll(code, "_", " ")
 		}
-		if n.Version != "" {
-			row[5], row[6] = ahead(n.Ahead), text.Age(n.Uptime)
+		if n.Ahead != 0 {
+			row[5] = ahead(n.Ahead)
+		}
+		if n.Uptime > 0 {
+			row[6] = text.Age(n.Uptime)
+		}
+		if r.code(n.Node, untold...) != "" {
+			row[9], row[10] = "?", "?"
 		}
 		if n.Locks {
 			row[9] = "yes"
@@ -133,6 +140,19 @@ func (r *Report) rows() [][]string {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// untold are the codes of nodes that have not told whether they grant locks.
+var untold = []string{NotTried, Incomplete}
+
+// code returns which of some codes a finding of a node has, the last one of several.
+func (r *Report) code(node int, codes ...string) (code string) {
+	for _, f := range r.Findings {
+		if f.Node == node && slices.Contains(codes, f.Code) {
+			code = f.Code
+		}
+	}
+	return code
 }
 
 // ahead returns what a clock is ahead, or that it is right as far as that matters.

@@ -25,7 +25,6 @@ const (
 type Breach struct {
 	Outcome  Outcome
 	By       value.Name // who has a majority, of Other
-	Sent     bool       // a release was, and is waited for unless the outcome is Other
 	Agreed   int        // nodes that have removed the value, or have it not
 	Failures []node.Failure
 }
@@ -52,10 +51,10 @@ func (r *Reader) Break(ctx context.Context, resource, mark string, timeout time.
 	}
 	wave := r.nodes.Found(resource, t.value, time.Now().Add(t.lasts())).Release(ctx, timeout, round.Pop)
 	if t.other >= t.majority() { // what is left of the value goes in the background
-		return Breach{Outcome: Other, By: t.by, Sent: true, Agreed: t.without, Failures: Failures(sights)}
+		return Breach{Outcome: Other, By: t.by, Agreed: t.without, Failures: Failures(sights)}
 	}
 	res := wave.Wait(ctx)
-	b := Breach{Sent: true, Agreed: res.Agreed + res.Refused, Failures: res.Failures}
+	b := Breach{Agreed: res.Agreed + res.Refused, Failures: res.Failures}
 	switch res.Outcome {
 	case quorum.Released, quorum.Lost:
 		b.Outcome = Broken
@@ -120,13 +119,18 @@ func (t *count) enough() bool {
 	return t.other >= t.majority() || t.count > 0 && t.other+t.pending < t.majority() || t.pending == 0
 }
 
-// endless is for how long a node that does not answer is asked to remove a value without expiry.
-const endless = time.Hour
+// Bounds of how long a node that does not answer is asked to remove a value: of one without
+// expiry, and of any, as a key may be there for longer than a Duration can tell.
+const (
+	endless = time.Hour
+	longest = 100 * 365 * 24 * time.Hour
+)
 
 // lasts returns for how long the value may be on a node at most, whose clock may be slower.
 func (t *count) lasts() time.Duration {
 	if t.left < 0 {
 		return endless
 	}
-	return t.left + t.left/100 + time.Second
+	left := min(t.left, longest)
+	return left + left/100 + time.Second
 }

@@ -97,7 +97,8 @@ const (
 	// Restore puts the value back, where a Follow may go.
 	Restore
 	// Release removes the value. It drops what the series has not sent yet, and
-	// is given a place wherever something was sent, whatever the limit says.
+	// is given a place wherever something was sent, whatever the limit says, unless
+	// the series is foreign.
 	Release
 )
 
@@ -107,6 +108,7 @@ type Series struct {
 	table     *Table
 	resources []string
 	ends      []seriesEnd
+	foreign   bool // its acquires were sent by another process
 }
 
 // A seriesEnd is what a series has sent last to one node, or is to send.
@@ -162,8 +164,12 @@ func (c *seriesEnd) mayFollow() bool {
 func (tr *Series) takeRelease(p *Place, now time.Time) {
 	c := &tr.ends[p.node]
 	c.drop(now)
-	if !c.sent {
+	switch {
+	case !c.sent:
 		p.state = Unneeded
+		return
+	case tr.foreign && p.silentFor > 0 && tr.table.nodes[p.node].further >= Limit:
+		p.state = Full
 		return
 	}
 	p.unit = p.silentFor > 0
@@ -287,6 +293,13 @@ func (tr *Series) Resume() {
 	for i := range tr.ends {
 		tr.ends[i].sent = true
 	}
+}
+
+// ResumeForeign is Resume where another process has sent that. No acquire has taken the place
+// of the release here, so that this counts as a call of its own.
+func (tr *Series) ResumeForeign() {
+	tr.foreign = true
+	tr.Resume()
 }
 
 // Undone notes that all the series has sent to a node so far has done nothing there,

@@ -78,9 +78,16 @@ func (v *Call) Begin() {
 		v.Once = v.Once || v.Node.sendsOnce()
 		v.native = v.Node.native.command(v.Command, time.Duration(v.Node.pace.trip.Load()))
 		v.Place.Then(v)
-	} else if in := v.absent(); in.Kind != None {
-		v.To.File(v.Ctx, v.Node.Index, in)
+		return
 	}
+	in := v.absent()
+	if in.Kind == None {
+		return
+	}
+	if v.Command.Op == OpRelease && in.Kind == Failed { // what another process has put there
+		v.owe(v.Owner.Until(v.Node.Index), time.Now().Add(redial))
+	}
+	v.To.File(v.Ctx, v.Node.Index, in)
 }
 
 // absent returns the vote of a node that was given no place.

@@ -46,7 +46,9 @@ func (g *Grant) Rest() *Resting {
 // Found returns the grant of a value that was read on the nodes, to remove it. It may be there
 // until then at most, as far as anybody knows.
 func (f *Nodes) Found(resource, value string, until time.Time) *Grant {
-	return f.Resume([]string{resource}, &Resting{value: value, until: until, gate: f.Gate(resource)})
+	g := f.Resume([]string{resource}, &Resting{value: value, until: until, gate: f.Gate(resource)})
+	g.series.ResumeForeign()
+	return g
 }
 
 // Resume returns the grant for a resource that something is to be sent for again.

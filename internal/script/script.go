@@ -52,7 +52,10 @@ var quarantined = func() map[*Script]*Script {
 // Up is a key of its own that a quarantine keeps.
 const Up = "redlock:up"
 
-// upKey is that, converted once.
+// NoUptime is in the error of a server of which the quarantine cannot tell for how long it is up.
+const NoUptime = "does not tell for how long it is up"
+
+// upKey is Up, converted once.
 var upKey any = Up
 
 // Quarantine returns the script that does what s does, which acquires, on a server that was

@@ -16,11 +16,12 @@ const (
 )
 
 // OneLine returns s as a line of UTF-8, whatever clients and servers put into
-// it: a log takes a line for an event, and an exporter drops a whole batch of
-// spans for one that is not UTF-8.
+// it: a log takes a line for an event, a terminal does what control characters say or shows
+// the line in another order, and an exporter drops a whole batch of spans for one that is
+// not UTF-8.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
 			return ' '
 		}
 		return r

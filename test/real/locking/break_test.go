@@ -23,9 +23,10 @@ type turn struct {
 	mark   string
 }
 
-// takeTurns locks and unlocks until stop is closed. What it offers may be broken at once, while
-// it unlocks or a little before. A lock that was not offered is not lost.
-func takeTurns(t *testing.T, l *redlock.Locker, turns *atomic.Int64, offers chan<- turn, stop <-chan struct{}) (broken int) {
+// takeTurns locks and unlocks until stop is closed. What it offers is broken at once, and it
+// unlocks while that is under way, of which pace tells how long it takes. A lock that was not
+// offered is not lost.
+func takeTurns(t *testing.T, l *redlock.Locker, turns, pace *atomic.Int64, offers chan<- turn, stop <-chan struct{}) (broken int) {
 	t.Helper()
 	defer rig.Drain(t, l)
 	for {
@@ -42,9 +43,9 @@ func takeTurns(t *testing.T, l *redlock.Locker, turns *atomic.Int64, offers chan
 		if n%2 == 0 {
 			select {
 			case offers <- turn{n, lock.Mark()}:
+				time.Sleep(rand.N(max(time.Duration(pace.Load()), time.Millisecond))) //nolint:gosec // spreads the races
 			default: // the one before is being broken
 			}
-			time.Sleep(rand.N(200 * time.Microsecond)) //nolint:gosec // spreads the races
 		}
 		switch err := lock.Unlock(t.Context()); {
 		case err == nil:
@@ -61,18 +62,20 @@ func TestABreakNeverHitsTheNextHolder(t *testing.T) {
 		t.Run(fmt.Sprint(tt.nodes, " nodes"), func(t *testing.T) {
 			on := rig.NewReal(t, tt.nodes)
 			on.LoadScripts(t)
-			var turns, broken atomic.Int64
+			var turns, pace, broken atomic.Int64
 			offers, stop := make(chan turn, 1), make(chan struct{})
 			var takers sync.WaitGroup
 			for _, l := range on.Others(t, 3) {
-				takers.Go(func() { broken.Add(int64(takeTurns(t, l, &turns, offers, stop))) })
+				takers.Go(func() { broken.Add(int64(takeTurns(t, l, &turns, &pace, offers, stop))) })
 			}
 			go func() { takers.Wait(); close(offers) }()
 			breaker, others := on.Other(t), 0
 			for range tt.races {
 				k, goesOn := <-offers
 				require.True(t, goesOn, "the takers have failed")
+				begun := time.Now()
 				err := breaker.Break(t.Context(), "k", k.mark)
+				pace.Store(int64(time.Since(begun)))
 				if errors.Is(err, redlock.ErrOtherHolder) {
 					others++
 				} else {

@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"context"
 	"encoding/json"
 	"go/ast"
 	"go/parser"
@@ -8,9 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -50,7 +56,7 @@ func report() redlock.Report {
 			},
 			{
 				Node: 2, Addr: "10.0.0.2:6379", Product: "valkey", Version: "9.0.1", Role: "primary", RoundTrip: 1234 * time.Microsecond,
-				Uptime: 90 * time.Minute, Eviction: "allkeys-lru", MaxMemory: 1 << 30, AOF: "off", Locks: true, Release: "delifeq",
+				Ahead: 1, Uptime: 90 * time.Minute, Eviction: "allkeys-lru", MaxMemory: 1 << 30, AOF: "off", Locks: true, Release: "delifeq",
 			},
 			{Node: 3, Addr: "10.0.0.3:6379"},
 		},
@@ -97,6 +103,63 @@ func TestAReportPrintsAsATable(t *testing.T) {
 	r.Findings = nil
 	assert.Contains(t, r.String(), "All is well: 3 nodes, fit for locks of 10s.\n")
 	assert.Contains(t, redlock.Report{}.String(), "No node was asked.\n")
+}
+
+func TestWhatIsNotKnownIsNotShownAsKnown(t *testing.T) {
+	for _, code := range []redlock.Code{redlock.CodeNotTried, redlock.CodeIncomplete} {
+		r := redlock.Report{
+			TTL: 10 * time.Second, NodeTimeout: time.Second,
+			Nodes:    []redlock.NodeReport{{Node: 1, Product: "redis", Version: "7.0.15"}, {Node: 2, Locks: true, Line: true}, {Node: 3}},
+			Findings: []redlock.Finding{{Code: code, Severity: redlock.SeverityNote, Node: 1, Text: "It has not told.", Remedy: "Ask again."}},
+		}
+		assert.Equal(t, `Fit for locks of 10s, as far as it could be told: 3 nodes (1 note).
+
+  NODE  SERVER        LOCK  LINE
+  1     redis 7.0.15  ?     ?
+  2                   yes   yes
+  3                   no    no
+
+  NOTE    node 1: `+string(code)+`
+          It has not told.
+        → Ask again.
+`, r.String())
+	}
+}
+
+// Whatever a server says of itself is a line, no terminal does what it says, and it is not long.
+func TestWhatAServerSaysReachesATerminalAsText(t *testing.T) {
+	const evil = "x\x1b[31m\u009b2J\u202e\a\xff"
+	long := strings.Repeat("y", 1<<20)
+	client := rig.CustomClient{Do: func(_ context.Context, cmd redis.Cmder) error {
+		var reply any = int64(1)
+		switch cmd.Name() {
+		case "time":
+			reply = []any{"99999999999999999", "1"}
+		case "info":
+			reply = "redis_version:" + evil + long + "\r\nmaxmemory_policy:" + evil + long + "\r\nrole:" + evil + "\r\nuptime_in_seconds:" + evil + "\r\n"
+		case "eval":
+			if slices.Contains(cmd.Args(), any("try")) || strings.Contains(cmd.Args()[1].(string), "DELEX") {
+				reply = []any{int64(1), "native", evil}
+			}
+		}
+		cmd.(interface{ SetVal(any) }).SetVal(reply)
+		return nil
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		l, err := redlock.New([]redlock.Client{client})
+		require.NoError(t, err)
+		r, err := l.Check(t.Context(), ttl)
+		require.NoError(t, err)
+		require.NoError(t, l.Shutdown(t.Context()))
+		require.True(t, r.Nodes[0].Locks, "%v", r)
+		object, err := json.Marshal(r)
+		require.NoError(t, err)
+		for _, text := range []string{strings.ReplaceAll(r.String(), "\n", ""), string(object)} {
+			assert.True(t, utf8.ValidString(text))
+			assert.False(t, strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) && c != '\ufffd' }), "%q", text)
+			assert.Less(t, len(text), 10_000)
+		}
+	})
 }
 
 func TestAReportMarshalsWithDurationsInSeconds(t *testing.T) {

@@ -3,6 +3,7 @@ package inspect_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/seam"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -285,5 +287,81 @@ func TestBreakRefusesWhatCannotBeAMark(t *testing.T) {
 		require.NoError(t, k.Unlock(t.Context()))
 		require.NoError(t, l.Shutdown(t.Context()))
 		require.ErrorIs(t, l.Break(t.Context(), "a", k.Mark()), redlock.ErrShutdown)
+	})
+}
+
+func TestALockIsAskedForWhoeverHasBrokenIt(t *testing.T) {
+	for name, next := range map[string]bool{"nobody has it": false, "another one has it": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
+				l, other := rig.NewLocker(t, nodes), rig.NewLocker(t, nodes)
+				k := rig.Lock(t, l)
+				ctx, cancel := k.Context(t.Context())
+				defer cancel()
+				require.NoError(t, other.Break(t.Context(), "a", k.Mark()))
+				synctest.Wait()
+				require.NoError(t, ctx.Err())
+				if next {
+					rig.Lock(t, other)
+				}
+				err := l.Break(t.Context(), "a", k.Mark()) // there is nothing to remove
+				assert.Equal(t, next, errors.Is(err, redlock.ErrOtherHolder))
+				synctest.Wait()
+				assert.ErrorIs(t, context.Cause(ctx), redlock.ErrLockLost)
+			})
+		})
+	}
+}
+
+// A key may be there for longer than a Duration can tell.
+func TestABreakGoesOnForWhatLastsForCenturies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		for _, n := range nodes {
+			require.NoError(t, n.Set("a", "of another library"))
+			n.SetTTL("a", 292*365*24*time.Hour)
+		}
+		l := rig.NewLocker(t, nodes)
+		s := look(t, l)
+		nodes[2].Unreachable(true)
+		require.NoError(t, l.Break(t.Context(), "a", s.Holder.Mark))
+		time.Sleep(10 * time.Second)
+		nodes[2].Unreachable(false)
+		time.Sleep(20 * time.Second)
+		rig.RequireFree(t, nodes...)
+	})
+}
+
+// Nobody has asked that node for these locks here, so that there is no bound by that.
+func TestBreaksOfManyLocksLeaveFewCallsAtANodeThatDoesNotAnswer(t *testing.T) {
+	rig.Both(t, func(t *testing.T, opts ...redlock.Option) {
+		t.Helper()
+		nodes := rig.New(t, 3)
+		holder := rig.NewLocker(t, nodes)
+		marks := make(map[string]string)
+		for i := range 200 {
+			resource := strconv.Itoa(i)
+			k, err := holder.Lock(t.Context(), resource, time.Hour)
+			require.NoError(t, err)
+			marks[resource] = k.Mark()
+		}
+		synctest.Wait()
+		l := rig.NewLocker(t, nodes, opts...)
+		rig.WarmUp(t, l)
+		nodes[2].Freeze()
+		most := 0
+		for resource, mark := range marks {
+			require.NoError(t, l.Break(t.Context(), resource, mark))
+			if most == 0 {
+				time.Sleep(2 * time.Second) // it is silent from here on
+			}
+			time.Sleep(10 * time.Millisecond)
+			most = max(most, seam.OpenCalls(l))
+		}
+		assert.LessOrEqual(t, most, 64+16+5, "calls, reads, and tries of what is owed")
+		nodes[2].Thaw()
+		time.Sleep(time.Minute)
+		rig.RequireFree(t, nodes...)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/script"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -193,4 +194,29 @@ func TestAQuarantineIsForSingleServersAndScripts(t *testing.T) {
 	defer func() { _ = cluster.Close() }()
 	_, err := redlock.New([]*redis.ClusterClient{cluster}, redlock.WithRestartQuarantine(time.Second))
 	require.ErrorIs(t, err, redlock.ErrInvalidArgument)
+}
+
+// A server that does not tell for how long it is up, or whose clock was set back behind its
+// start, grants nothing.
+func TestAServerThatDoesNotTellForHowLongItIsUpGrantsNothing(t *testing.T) {
+	for _, field := range []string{"", "uptime_in_seconds:", "uptime_in_seconds:-5", "uptime_in_seconds:soon"} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := rig.New(t, 1)
+			newUptimes(t, nodes)
+			nodes[0].Server().SetPreHook(func(c *server.Peer, cmd string, _ ...string) bool {
+				if cmd == "INFO" {
+					c.WriteBulk("# Server\r\nredis_version:7.0.15\r\n" + field + "\r\n")
+				}
+				return cmd == "INFO"
+			})
+			l := rig.NewLocker(t, nodes, redlock.WithRestartQuarantine(quarantine))
+			_, err := l.TryLock(t.Context(), "a", rig.TTL)
+			require.ErrorIs(t, err, redlock.ErrNoQuorum)
+			require.ErrorContains(t, err, "QUARANTINE the server "+script.NoUptime, "%q", field)
+			r, err := l.Check(t.Context(), rig.TTL)
+			require.NoError(t, err)
+			require.Contains(t, r.String(), "Do without WithRestartQuarantine")
+			rig.RequireNoKeys(t, nodes)
+		})
+	}
 }
