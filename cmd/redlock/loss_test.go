@@ -74,7 +74,7 @@ func (w *world) freeze() {
 func TestACommandWhoseLockIsLostGetsTermInTimeToTidyUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
-	a := w.start("run", "--ttl", "3s", "k", "--", "sh", "-c", trapping)
+	a := w.start("run", "--ttl", "3s", "--grace", "1s", "k", "--", "sh", "-c", trapping)
 	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
 	w.freeze()
 	assert.Equal(t, 74, a.wait())
@@ -105,7 +105,7 @@ func TestOnLostIgnoreLetsTheCommandGoOn(t *testing.T) {
 func TestACommandWhoseLockWasRemovedByHandIsEnded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
-	a := w.start("run", "--ttl", "2s", "k", "--", "sh", "-c", trapping)
+	a := w.start("run", "--ttl", "3s", "--grace", "1s", "k", "--", "sh", "-c", trapping)
 	eventually(t, func() bool { return strings.Contains(a.out.String(), "runs") }, "it does not run")
 	for _, c := range w.clients {
 		require.NoError(t, c.Del(t.Context(), "k").Err())
@@ -118,10 +118,10 @@ func TestACommandWhoseLockWasRemovedByHandIsEnded(t *testing.T) {
 func TestACommandIsEndedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	a := w.start("run", "--ttl", "1s", "--limit", "2s", "k", "--", "sh", "-c", trapping)
+	a := w.start("run", "--ttl", "3s", "--limit", "3s", "--grace", "1s", "k", "--", "sh", "-c", trapping)
 	start := time.Now()
 	assert.Equal(t, 74, a.wait())
-	assert.Greater(t, time.Since(start), 1900*time.Millisecond)
+	assert.Greater(t, time.Since(start), 2500*time.Millisecond)
 	assert.Equal(t, "runs\nTERM\n", a.out.String())
 	assert.Contains(t, a.err.String(), "limit")
 	w.requireFree()
