@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing benchmarks cmd/redlock adapters/gocron
+MODULES = . examples/tracing examples/fencing benchmarks cmd/redlock adapters/gocron adapters/asynq
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
