@@ -12,6 +12,7 @@ import (
 
 	"github.com/b0401464/redlock"
 	gocronlock "github.com/b0401464/redlock/adapters/gocron"
+	"github.com/b0401464/redlock/internal/seam"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -154,6 +155,35 @@ func TestWhoHasLostTheLeadStandsAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		require.NoError(t, e.IsLeader(t.Context()))
 	})
+}
+
+// The monotonic clock stands still while a machine is suspended.
+func TestAMachineThatWasSuspendedDoesNotLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		locker := rig.NewLocker(t, rig.New(t, 3))
+		suspended := time.Duration(0)
+		seam.SetWallJump(locker, func() time.Duration { return suspended })
+		e := newElector(t, locker)
+		require.NoError(t, e.IsLeader(t.Context()))
+		synctest.Wait()
+		suspended = leadership
+		require.ErrorIs(t, e.IsLeader(t.Context()), gocronlock.ErrNotLeader)
+	})
+}
+
+func TestAnElectorThatIsNotClosedEndsWithItsLocker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		locker := rig.NewLocker(t, rig.New(t, 3))
+		e, err := gocronlock.NewElector(locker, "leader", leadership)
+		require.NoError(t, err)
+		require.NoError(t, e.IsLeader(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, locker.Shutdown(ctx), context.DeadlineExceeded)
+		require.NoError(t, locker.Shutdown(t.Context()))
+		time.Sleep(time.Second)
+		require.ErrorIs(t, e.IsLeader(t.Context()), redlock.ErrShutdown)
+	}) // which fails if a goroutine is left
 }
 
 func TestCloseHandsTheLeadOver(t *testing.T) {

@@ -218,8 +218,10 @@ func TestOptionsOfTheLibrarysLockerDoNotDisturb(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes, runs := rig.New(t, 3), new(journal)
 		for i := range 2 {
-			locker := rig.NewLocker(t, nodes, redlock.WithRetry(0, 0), redlock.WithAutoExtend(time.Hour), redlock.WithFencing(2*time.Second))
-			runs.start(t, on(t, locker, time.Second), job{
+			locker := rig.NewLocker(t, nodes, redlock.WithRetry(0, 0), redlock.WithAutoExtend(time.Hour), redlock.WithFencing(time.Second))
+			l, err := gocronlock.NewLocker(locker, time.Second, gocronlock.WithTTL(500*time.Millisecond), gocronlock.WithPrefix("p:"))
+			require.NoError(t, err)
+			runs.start(t, l, job{
 				ahead:    -time.Duration(i) * 50 * time.Millisecond,
 				schedule: everySecond,
 				do: func(ctx context.Context) error {
@@ -228,8 +230,40 @@ func TestOptionsOfTheLibrarysLockerDoNotDisturb(t *testing.T) {
 				},
 			})
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(59500 * time.Millisecond)
 		runs.requireOnce(t, 58)
+		assert.True(t, nodes[0].Exists("p:tick:report"))
+	})
+}
+
+// A host that was late a second ago would keep the next tick from being run.
+func TestATickWaitsForAHoldThatEndsSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		_, err := rig.NewLocker(t, nodes).Lock(t.Context(), "gocron:tick:report", 70*time.Millisecond)
+		require.NoError(t, err)
+		lock, err := on(t, rig.NewLocker(t, nodes, redlock.WithRetry(0, 0)), time.Second).Lock(t.Context(), "report")
+		require.NoError(t, err)
+		require.NoError(t, lock.Unlock(t.Context()))
+	})
+}
+
+func TestAGuardedJobWhoseLockWasLostIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		l := newLocker(t, nodes, time.Second)
+		lock, err := l.Lock(t.Context(), "report")
+		require.NoError(t, err)
+		for _, n := range nodes {
+			n.FlushAll()
+		}
+		time.Sleep(time.Second)
+		err = l.Guard(func(context.Context) error {
+			t.Error("was begun")
+			return nil
+		})(t.Context())
+		require.ErrorIs(t, err, redlock.ErrLockLost)
+		require.ErrorIs(t, lock.Unlock(t.Context()), redlock.ErrLockLost)
 	})
 }
 
