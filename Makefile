@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. .ci/tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic
+MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
