@@ -16,7 +16,8 @@ import (
 )
 
 func TestCurrentTellsWhoLeadsAndWhenNobodyDoes(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		h, err := leader.Current(t.Context(), l, name)
 		require.NoError(t, err)
@@ -35,7 +36,8 @@ func TestCurrentTellsWhoLeadsAndWhenNobodyDoes(t *testing.T) {
 }
 
 func TestCurrentSaysWhenTooFewNodesTell(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		<-runFor(t, nodes, untilOver).terms
 		synctest.Wait() // all three have granted it
@@ -56,7 +58,8 @@ func TestCurrentSaysWhenTooFewNodesTell(t *testing.T) {
 }
 
 func TestCurrentTakesNoMinorityForALeader(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		for i, n := range nodes {
 			require.NoError(t, n.Set(name, []string{"x", "y", "z"}[i]))
@@ -68,7 +71,8 @@ func TestCurrentTakesNoMinorityForALeader(t *testing.T) {
 }
 
 func TestCurrentFailsAsInspectDoes(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		require.ErrorIs(t, rig.Err(leader.Current(t.Context(), l, "")), redlock.ErrInvalidArgument)
 		require.ErrorIs(t, rig.Err(leader.Current(t.Context(), nil, name)), redlock.ErrInvalidArgument)

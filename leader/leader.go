@@ -112,12 +112,12 @@ func ends(ctx context.Context, led bool, err error) bool {
 // Bounds of the pause between two terms.
 const (
 	minPause = time.Second
-	maxPause  = 10 * time.Second
+	maxPause = 10 * time.Second
 )
 
 // rest waits for half of d to d, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d/2 + rand.N(d/2))
+	timer := time.NewTimer(d/2 + rand.N(d/2)) //nolint:gosec // it only keeps processes apart
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -86,12 +86,6 @@ func (p *process) requireNoTerm(t *testing.T) {
 	require.Empty(t, p.terms)
 }
 
-// inBubble runs a test on three nodes in virtual time.
-func inBubble(t *testing.T, f func(t *testing.T, nodes []*rig.Node)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, rig.New(t, 3)) })
-}
-
 // requireVacant requires that nobody has the lock of the leader.
 func requireVacant(t *testing.T, nodes []*rig.Node) {
 	t.Helper()

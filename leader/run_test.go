@@ -18,7 +18,8 @@ import (
 )
 
 func TestOneProcessAtATimeLeadsAndTheNextOneFollowsAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		type begun struct {
 			who  int
 			term leader.Term
@@ -55,7 +56,8 @@ func TestOneProcessAtATimeLeadsAndTheNextOneFollowsAtOnce(t *testing.T) {
 }
 
 func TestATermThatIsLostEndsItsContextAndRunStandsAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		causes := make(chan error, 10)
 		p := runFor(t, nodes, func(ctx context.Context, _ leader.Term) error {
 			<-ctx.Done()
@@ -80,7 +82,8 @@ func TestATermThatIsLostEndsItsContextAndRunStandsAgain(t *testing.T) {
 }
 
 func TestAProcessThatWasCutOffLeadsAgainAfterTheOneThatTookOver(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		a := runFor(t, nodes, untilOver)
 		first := <-a.terms
 		b := runFor(t, nodes, untilOver)
@@ -100,7 +103,8 @@ func TestAProcessThatWasCutOffLeadsAgainAfterTheOneThatTookOver(t *testing.T) {
 }
 
 func TestNoTermBeginsBeforeTheFunctionOfTheLastOneHasReturned(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		p := runFor(t, nodes, func(ctx context.Context, _ leader.Term) error {
 			<-ctx.Done()
 			time.Sleep(time.Hour) // in the process' own time
@@ -117,7 +121,8 @@ func TestNoTermBeginsBeforeTheFunctionOfTheLastOneHasReturned(t *testing.T) {
 }
 
 func TestTheTermIsKeptUntilTheFunctionHasReturned(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		a := runFor(t, nodes, func(ctx context.Context, _ leader.Term) error {
 			<-ctx.Done()
 			time.Sleep(time.Minute) // tidies up
@@ -135,7 +140,8 @@ func TestTheTermIsKeptUntilTheFunctionHasReturned(t *testing.T) {
 }
 
 func TestNilEndsRunAndOthersGoOn(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		a := runFor(t, nodes, func(context.Context, leader.Term) error { return nil })
 		require.NoError(t, <-a.ended)
 		assert.Len(t, a.terms, 1)
@@ -155,7 +161,8 @@ func TestAnErrorEndsTheTermAndNotRun(t *testing.T) {
 		"of somebody who has the lock": redlock.ErrContended,
 	} {
 		t.Run(text, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
 				a := runFor(t, nodes, func(context.Context, leader.Term) error { return err })
 				require.Equal(t, err, <-a.told, "as it is")
 				b := runFor(t, nodes, untilOver)
@@ -171,11 +178,12 @@ func TestAnErrorEndsTheTermAndNotRun(t *testing.T) {
 }
 
 func TestAFunctionThatAlwaysFailsIsCalledLessAndLessOften(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		p := runFor(t, nodes, func(context.Context, leader.Term) error { return rig.ErrBody })
 		last := <-p.terms
-		for _, most := range []time.Duration{1, 2, 4, 8, 10, 10, 10} {
-			most *= time.Second
+		for _, seconds := range []int{1, 2, 4, 8, 10, 10, 10} {
+			most := time.Duration(seconds) * time.Second
 			next := <-p.terms
 			pause := next.Since.Sub(last.Since)
 			assert.GreaterOrEqual(t, pause, most/2)
@@ -186,7 +194,8 @@ func TestAFunctionThatAlwaysFailsIsCalledLessAndLessOften(t *testing.T) {
 }
 
 func TestAPauseIsShortAfterATermThatHasLasted(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		terms := 0
 		p := runFor(t, nodes, func(context.Context, leader.Term) error {
 			if terms++; terms == 5 {
@@ -196,7 +205,7 @@ func TestAPauseIsShortAfterATermThatHasLasted(t *testing.T) {
 		})
 		for range 5 {
 			<-p.terms
-			<-p.told
+			require.Equal(t, rig.ErrBody, <-p.told)
 		}
 		failed := time.Now()
 		assert.Less(t, (<-p.terms).Since.Sub(failed), 1100*time.Millisecond)
@@ -236,7 +245,8 @@ func TestRunEndsWithItsContextAtOnce(t *testing.T) {
 		},
 	} {
 		t.Run(text, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
 				p := begin(t, nodes)
 				time.Sleep(time.Second)
 				p.stop()
@@ -250,7 +260,8 @@ func TestRunEndsWithItsContextAtOnce(t *testing.T) {
 }
 
 func TestNobodyLeadsUnderAContextThatIsOver(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := leader.Run(ctx, rig.NewLocker(t, nodes), name, ttl, func(context.Context, leader.Term) error { panic("called") })
@@ -260,11 +271,14 @@ func TestNobodyLeadsUnderAContextThatIsOver(t *testing.T) {
 }
 
 func TestRunEndsWithTheLockUnderWhoseContextItRuns(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		<-runFor(t, nodes, untilOver).terms
 		l := rig.NewLocker(t, nodes)
 		err := l.Do(t.Context(), "b", ttl, func(ctx context.Context) error {
-			return leader.Run(ctx, l, name, ttl, untilOver)
+			return leader.Run(ctx, l, name, ttl, untilOver, leader.WithErrorHandler(func(err error) {
+				assert.Fail(t, "the caller knows", "%v", err)
+			}))
 		})
 		require.ErrorIs(t, err, redlock.ErrLockLost)
 		rig.RequireNotCancelled(t, err)
@@ -272,7 +286,8 @@ func TestRunEndsWithTheLockUnderWhoseContextItRuns(t *testing.T) {
 }
 
 func TestAPanicComesOutWhenTheTermHasBeenGivenUp(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		assert.PanicsWithValue(t, "oops", func() {
 			_ = leader.Run(t.Context(), l, name, ttl, func(context.Context, leader.Term) error { panic("oops") })
@@ -294,7 +309,8 @@ func TestAPanicComesOutWhenTheTermHasBeenGivenUp(t *testing.T) {
 }
 
 func TestARunUnderADeadlineTellsIt(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		<-runFor(t, nodes, untilOver).terms
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

@@ -26,7 +26,8 @@ var impatient = map[string][]redlock.Option{
 func TestNeitherARefusalNorAMissingMajorityEndsRun(t *testing.T) {
 	for text, opts := range impatient {
 		t.Run(text, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
 				first := runFor(t, nodes, untilOver)
 				<-first.terms
 				p := runOn(t, rig.NewLocker(t, nodes, opts...), untilOver)
@@ -51,7 +52,8 @@ func TestNeitherARefusalNorAMissingMajorityEndsRun(t *testing.T) {
 }
 
 func TestCountersThatAreUsedUpAreToldAndDoNotEndRun(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		const counter = "{" + name + "}:redlock:token"
 		for _, n := range nodes {
 			require.NoError(t, n.Set(counter, "9007199254740991"))
@@ -70,7 +72,8 @@ func TestCountersThatAreUsedUpAreToldAndDoNotEndRun(t *testing.T) {
 }
 
 func TestOneThatSetsAMaxWaitHearsWhyItDoesNotLead(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		a := runFor(t, nodes, untilOver, leader.WithLockOptions(redlock.WithOwner("billing-1")))
 		<-a.terms
 		p := runFor(t, nodes, untilOver, leader.WithLockOptions(redlock.WithMaxWait(10*time.Second)))
@@ -90,7 +93,8 @@ func TestOneThatSetsAMaxWaitHearsWhyItDoesNotLead(t *testing.T) {
 }
 
 func TestARunWithoutALineOrTokensLeadsAllTheSame(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		a := runFor(t, nodes, untilOver)
 		<-a.terms
 		b := runOn(t, rig.NewLocker(t, nodes, redlock.WithoutWaitingLine()), untilOver,
@@ -103,7 +107,8 @@ func TestARunWithoutALineOrTokensLeadsAllTheSame(t *testing.T) {
 }
 
 func TestATermEndsAtItsLimitAndOthersLeadThen(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		limit := leader.WithLockOptions(redlock.WithAutoExtend(time.Minute))
 		a, b := runFor(t, nodes, untilOver, limit), runFor(t, nodes, untilOver, limit)
 		time.Sleep(6*time.Minute + 30*time.Second)
@@ -117,7 +122,8 @@ func TestATermEndsAtItsLimitAndOthersLeadThen(t *testing.T) {
 }
 
 func TestShutdownEndsARunThatWaitsAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		<-runFor(t, nodes, untilOver).terms
 		p := runFor(t, nodes, untilOver)
 		time.Sleep(time.Minute)
@@ -128,7 +134,8 @@ func TestShutdownEndsARunThatWaitsAtOnce(t *testing.T) {
 }
 
 func TestShutdownWaitsForTheTermAndThenEndsRun(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		p := runFor(t, nodes, func(context.Context, leader.Term) error {
 			time.Sleep(time.Hour)
 			return rig.ErrBody
@@ -144,7 +151,8 @@ func TestShutdownWaitsForTheTermAndThenEndsRun(t *testing.T) {
 }
 
 func TestAShutdownThatGivesUpEndsTheTermWithinItsTTL(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		p := runFor(t, nodes, untilOver)
 		<-p.terms
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -160,7 +168,9 @@ func TestAShutdownThatGivesUpEndsTheTermWithinItsTTL(t *testing.T) {
 func TestABadArgumentEndsRunAndNothingIsSent(t *testing.T) {
 	type call func(ctx context.Context, l *redlock.Locker) error
 	run := func(name string, ttl time.Duration, opts ...leader.Option) call {
-		return func(ctx context.Context, l *redlock.Locker) error { return leader.Run(ctx, l, name, ttl, untilOver, opts...) }
+		return func(ctx context.Context, l *redlock.Locker) error {
+			return leader.Run(ctx, l, name, ttl, untilOver, opts...)
+		}
 	}
 	for text, run := range map[string]call{
 		"no name":                  run("", ttl),
@@ -177,7 +187,7 @@ func TestABadArgumentEndsRunAndNothingIsSent(t *testing.T) {
 			return leader.Run(ctx, l, name, ttl, nil)
 		},
 		"no context": func(_ context.Context, l *redlock.Locker) error {
-			return leader.Run(nil, l, name, ttl, untilOver) //nolint:staticcheck // on purpose
+			return leader.Run(nil, l, name, ttl, untilOver) //nolint:staticcheck,contextcheck // on purpose
 		},
 		"no Locker": func(ctx context.Context, _ *redlock.Locker) error {
 			return leader.Run(ctx, nil, name, ttl, untilOver)
@@ -187,7 +197,8 @@ func TestABadArgumentEndsRunAndNothingIsSent(t *testing.T) {
 		},
 	} {
 		t.Run(text, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
 				err := run(t.Context(), rig.NewLocker(t, nodes))
 				require.ErrorIs(t, err, redlock.ErrInvalidArgument)
 				assert.NotContains(t, err.Error(), "\n")
@@ -198,7 +209,8 @@ func TestABadArgumentEndsRunAndNothingIsSent(t *testing.T) {
 }
 
 func TestANodeWithoutScriptsNeedsToBeTold(t *testing.T) {
-	inBubble(t, func(t *testing.T, nodes []*rig.Node) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
 		err := leader.Run(t.Context(), rig.NewLocker(t, nodes, redlock.WithoutScripts()), name, ttl, untilOver)
 		require.ErrorIs(t, err, redlock.ErrInvalidArgument)
 		assert.Zero(t, rig.Sent(nodes))
