@@ -106,7 +106,7 @@ func ExampleLead() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	round := 0
-	err := recipes.Lead(ctx, locker, func(ctx context.Context) error {
+	err := recipes.Lead(ctx, locker, func(ctx context.Context, _ int64) error {
 		for ctx.Err() == nil {
 			round++
 			fmt.Println("round", round)
@@ -136,50 +136,5 @@ func ExampleImportAll() {
 	// Output:
 	// imported a
 	// imported b
-	// <nil>
-}
-
-// These are gocron.Lock and gocron.Locker. A program that imports gocron needs
-// no copies of them.
-type (
-	gocronLock interface {
-		Unlock(ctx context.Context) error
-	}
-	gocronLocker interface {
-		Lock(ctx context.Context, key string) (gocronLock, error)
-	}
-)
-
-// A jobLocker lets one of several schedulers run a job. Its locks are not
-// released, so that a scheduler whose clock is behind finds them taken.
-type jobLocker struct {
-	locker *redlock.Locker
-	ttl    time.Duration // a little less than the time between two runs
-}
-
-func (l jobLocker) Lock(ctx context.Context, key string) (gocronLock, error) {
-	// Well below the TTL: whoever waited for longer would get what has run out.
-	if _, err := l.locker.Lock(ctx, "job:"+key, l.ttl, redlock.WithMaxWait(l.ttl/10)); err != nil {
-		return nil, err // gocron does not run the job here
-	}
-	return runsOut{}, nil
-}
-
-type runsOut struct{}
-
-func (runsOut) Unlock(context.Context) error { return nil }
-
-func Example_gocron() {
-	locker, closeAll := rig.StartLocker()
-	defer closeAll()
-
-	// gocron.NewScheduler(gocron.WithDistributedLocker(jobs))
-	var jobs gocronLocker = jobLocker{locker, 500 * time.Millisecond}
-
-	lock, err := jobs.Lock(context.Background(), "clean-up")
-	fmt.Println(err)
-	fmt.Println(lock.Unlock(context.Background()))
-	// Output:
-	// <nil>
 	// <nil>
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/leader"
 )
 
 // NewClient returns a client that gives up on a node within seconds.
@@ -121,17 +122,11 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 }
 
 // Lead runs work in one process at a time, the others stand by. It returns when
-// ctx ends or work returns by itself.
-func Lead(ctx context.Context, locker *redlock.Locker, work func(context.Context) error) error {
-	for {
-		err := locker.With(ctx, "leader", 15*time.Second, func(ctx context.Context, _ *redlock.Lock) error {
-			return work(ctx) // this process leads until ctx ends
-		}, nil, redlock.WithRetry(redlock.Forever, time.Second), redlock.WithAutoExtend(redlock.Forever))
-		if !errors.Is(err, redlock.ErrLockLost) {
-			return err
-		}
-		// Leadership was lost: stand again.
-	}
+// ctx ends, or work returns nil.
+func Lead(ctx context.Context, locker *redlock.Locker, work func(ctx context.Context, token int64) error) error {
+	return leader.Run(ctx, locker, "leader", 15*time.Second, func(ctx context.Context, term leader.Term) error {
+		return work(ctx, term.Token) // this process leads until ctx ends
+	}, leader.WithErrorHandler(func(err error) { log.Print("stand again: ", err) }))
 }
 
 // ImportAll imports batches one by one and holds the lock all the while.

@@ -33,14 +33,7 @@ const envWorker = "REDLOCK_INTEROP_WORKER"
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(envWorker)
-	switch {
-	case os.Getenv(envScheduler) != "":
-		if err := schedule(os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	case name == "":
+	if name == "" {
 		os.Exit(m.Run())
 	}
 	if err := work(context.Background(), name, os.Args[1:]); err != nil {
