@@ -14,7 +14,7 @@ import (
 )
 
 func TestEveryPathThatTheArchitectureNamesExists(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(rig.Root(t), "ARCHITECTURE.md"))
+	text, err := os.ReadFile(filepath.Join(rig.Root(t), "docs", "ARCHITECTURE.md"))
 	require.NoError(t, err)
 	paths := regexp.MustCompile("`((?:internal|test|docs)(?:/[a-z_/]*[a-z_]+)?(?:\\.[a-z]+)?|[a-z_/]+\\.(?:go|lua|md))`").FindAllStringSubmatch(string(text), -1)
 	assert.Greater(t, len(paths), 40, "are they read?")
@@ -25,7 +25,7 @@ func TestEveryPathThatTheArchitectureNamesExists(t *testing.T) {
 }
 
 func TestEveryNumberThatTheArchitectureNamesStandsInItsFile(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(rig.Root(t), "ARCHITECTURE.md"))
+	text, err := os.ReadFile(filepath.Join(rig.Root(t), "docs", "ARCHITECTURE.md"))
 	require.NoError(t, err)
 	_, section, found := strings.Cut(string(text), "\n## Numbers\n")
 	require.True(t, found)
