@@ -253,7 +253,7 @@ func TestOnlyTheLeaderRunsJobs(t *testing.T) {
 			electors = append(electors, e)
 			s, err := gocron.NewScheduler(gocron.WithDistributedElector(e))
 			require.NoError(t, err)
-			_, err = s.NewJob(everySecond, gocron.NewTask(e.Guard(func(context.Context) error {
+			_, err = s.NewJob(everySecond(), gocron.NewTask(e.Guard(func(context.Context) error {
 				runs[i]++
 				return nil
 			})))

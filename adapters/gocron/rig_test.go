@@ -26,8 +26,8 @@ type shifted struct {
 
 func (c shifted) Now() time.Time { return c.Clock.Now().Add(c.ahead) }
 
-// everySecond is on the full second of each host's clock.
-var everySecond = gocron.CronJob("* * * * * *", true)
+// everySecond is on the full second of a host's clock. A definition is of one scheduler.
+func everySecond() gocron.JobDefinition { return gocron.CronJob("* * * * * *", true) }
 
 // A journal has what the jobs of all hosts have done.
 type journal struct {
