@@ -3,6 +3,7 @@ package asynqlock_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -95,11 +96,16 @@ func (w *world) pending() int {
 	return int(n)
 }
 
-func (w *world) requireContended() {
-	w.t.Helper()
+// refusals returns what the guards have told.
+func (w *world) refusals() []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, err := range w.refused {
+	return slices.Clone(w.refused)
+}
+
+func (w *world) requireContended() {
+	w.t.Helper()
+	for _, err := range w.refusals() {
 		require.ErrorIs(w.t, err, redlock.ErrContended)
 	}
 }
@@ -114,7 +120,7 @@ func TestEachTickIsEnqueuedOnceBySchedulersWhoseClocksDiffer(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		require.Equal(t, 60, w.pending())
-		require.Len(t, w.refused, 120)
+		require.Len(t, w.refusals(), 120)
 		w.requireContended()
 	})
 }
@@ -171,6 +177,8 @@ func TestTicksAreNotNearerToEachOtherThanTheHold(t *testing.T) {
 			time.Sleep(3 * time.Second)
 		}
 		time.Sleep(10 * time.Minute)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		require.Greater(t, len(w.enqueued), 55)
 		for i := range w.enqueued[1:] {
 			apart := w.enqueued[i+1].Sub(w.enqueued[i])
@@ -189,8 +197,8 @@ func TestAnOutageIsNotTakenForAnotherScheduler(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		require.Zero(t, w.pending())
-		require.Len(t, w.refused, 5)
-		for _, err := range w.refused {
+		require.Len(t, w.refusals(), 5)
+		for _, err := range w.refusals() {
 			require.ErrorIs(t, err, redlock.ErrNoQuorum)
 			require.NotErrorIs(t, err, redlock.ErrContended)
 		}

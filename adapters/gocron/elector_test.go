@@ -2,6 +2,7 @@ package gocronlock_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,7 +246,7 @@ func TestCloseTellsThatTheReleaseFoundNoMajority(t *testing.T) {
 func TestOnlyTheLeaderRunsJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
-		runs := [2]int{}
+		var runs [2]atomic.Int64
 		electors := []*gocronlock.Elector{}
 		for i := range runs {
 			e := newElector(t, rig.NewLocker(t, nodes))
@@ -253,8 +254,8 @@ func TestOnlyTheLeaderRunsJobs(t *testing.T) {
 			electors = append(electors, e)
 			s, err := gocron.NewScheduler(gocron.WithDistributedElector(e))
 			require.NoError(t, err)
-			_, err = s.NewJob(everySecond, gocron.NewTask(e.Guard(func(context.Context) error {
-				runs[i]++
+			_, err = s.NewJob(everySecond(), gocron.NewTask(e.Guard(func(context.Context) error {
+				runs[i].Add(1)
 				return nil
 			})))
 			require.NoError(t, err)
@@ -262,10 +263,10 @@ func TestOnlyTheLeaderRunsJobs(t *testing.T) {
 			t.Cleanup(func() { assert.NoError(t, s.Shutdown()) })
 		}
 		time.Sleep(10500 * time.Millisecond)
-		require.Equal(t, [2]int{10, 0}, runs)
+		require.Equal(t, [2]int64{10, 0}, [2]int64{runs[0].Load(), runs[1].Load()})
 		require.NoError(t, electors[0].Close(t.Context()))
 		time.Sleep(10 * time.Second)
-		require.Equal(t, [2]int{10, 10}, runs)
+		require.Equal(t, [2]int64{10, 10}, [2]int64{runs[0].Load(), runs[1].Load()})
 	})
 }
 

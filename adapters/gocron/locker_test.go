@@ -24,7 +24,7 @@ func TestEachTickIsRunOnceByHostsWhoseClocksDiffer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				nodes, runs := rig.New(t, 3), new(journal)
 				for i := range 3 {
-					runs.start(t, newLocker(t, nodes, time.Second), job{ahead: -time.Duration(i) * behind / 2, schedule: everySecond})
+					runs.start(t, newLocker(t, nodes, time.Second), job{ahead: -time.Duration(i) * behind / 2, schedule: everySecond()})
 				}
 				time.Sleep(time.Minute)
 				runs.requireOnce(t, 58)
@@ -39,9 +39,9 @@ func TestEachTickIsRunOnceByHostsWhoseClocksDiffer(t *testing.T) {
 func TestNoTickIsMissedWhenAHostStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes, runs := rig.New(t, 3), new(journal)
-		first := runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond})
+		first := runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond()})
 		time.Sleep(300 * time.Millisecond)
-		second := runs.start(t, newLocker(t, nodes, time.Second), job{ahead: -50 * time.Millisecond, schedule: everySecond})
+		second := runs.start(t, newLocker(t, nodes, time.Second), job{ahead: -50 * time.Millisecond, schedule: everySecond()})
 		time.Sleep(10 * time.Second)
 		first()
 		time.Sleep(10 * time.Second)
@@ -59,9 +59,10 @@ func TestRunsAreNotNearerToEachOtherThanTheHold(t *testing.T) {
 			time.Sleep(2300 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Minute)
-		require.Greater(t, runs.count(), 55)
-		for i := range runs.runs[1:] {
-			apart := runs.runs[i+1].Sub(runs.runs[i])
+		begun := runs.begun()
+		require.Greater(t, len(begun), 55)
+		for i := range begun[1:] {
+			apart := begun[i+1].Sub(begun[i])
 			assert.GreaterOrEqual(t, apart, 9*time.Second-10*time.Millisecond) // less what a round trip takes
 			assert.LessOrEqual(t, apart, 19*time.Second)
 		}
@@ -74,7 +75,7 @@ func TestALongJobDoesNotRunTwiceAtATime(t *testing.T) {
 		for i := range 2 {
 			runs.start(t, newLocker(t, nodes, time.Second), job{
 				ahead:    -time.Duration(i) * 50 * time.Millisecond,
-				schedule: everySecond,
+				schedule: everySecond(),
 				do: func(ctx context.Context) error {
 					select {
 					case <-time.After(3500 * time.Millisecond): // the TTL is 0.9 s
@@ -85,7 +86,7 @@ func TestALongJobDoesNotRunTwiceAtATime(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, 1, runs.most)
+		assert.Equal(t, 1, runs.mostAtATime())
 		assert.GreaterOrEqual(t, runs.count(), 14, "each fourth tick")
 		assert.Empty(t, runs.failures())
 	})
@@ -98,10 +99,10 @@ func TestAHostThatDiesInAJobKeepsOthersFromItForTheTTL(t *testing.T) {
 		_, err := dead.Lock(t.Context(), "gocron:run:report", 5*time.Second)
 		require.NoError(t, err)
 		died := time.Now()
-		runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond})
+		runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond()})
 		time.Sleep(10 * time.Second)
 		require.NotZero(t, runs.count())
-		assert.InDelta(t, 5.5, runs.runs[0].Sub(died).Seconds(), 0.6, "at the first tick after the TTL")
+		assert.InDelta(t, 5.5, runs.begun()[0].Sub(died).Seconds(), 0.6, "at the first tick after the TTL")
 		runs.requireOnce(t, 4)
 	})
 }
@@ -158,7 +159,7 @@ func TestAGuardedJobThatIsCancelledIsNotToldOfALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes, runs := rig.New(t, 3), new(journal)
 		stop := runs.start(t, newLocker(t, nodes, time.Second), job{
-			schedule: everySecond,
+			schedule: everySecond(),
 			do: func(ctx context.Context) error {
 				<-ctx.Done()
 				return ctx.Err()
@@ -181,7 +182,7 @@ func TestAGuardedJobThatIsCancelledIsNotToldOfALoss(t *testing.T) {
 func TestAGuardedJobWithoutANameIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes, runs := rig.New(t, 1), new(journal)
-		runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond, unnamed: true})
+		runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond(), unnamed: true})
 		time.Sleep(1500 * time.Millisecond)
 		require.NotEmpty(t, runs.refusals())
 		for _, err := range runs.refusals() {
@@ -195,7 +196,7 @@ func TestAGuardedJobWithoutANameIsRefused(t *testing.T) {
 func TestAnOutageIsNotTakenForAnotherHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes, runs := rig.New(t, 3), new(journal)
-		runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond})
+		runs.start(t, newLocker(t, nodes, time.Second), job{schedule: everySecond()})
 		for _, n := range nodes {
 			n.Stop()
 		}
@@ -223,7 +224,7 @@ func TestOptionsOfTheLibrarysLockerDoNotDisturb(t *testing.T) {
 			require.NoError(t, err)
 			runs.start(t, l, job{
 				ahead:    -time.Duration(i) * 50 * time.Millisecond,
-				schedule: everySecond,
+				schedule: everySecond(),
 				do: func(ctx context.Context) error {
 					assert.Positive(t, redlock.FromContext(ctx).Token())
 					return nil

@@ -69,7 +69,7 @@ func host(role string, addrs []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.NewJob(everySecond, gocron.NewTask(guard(func(ctx context.Context) error {
+	_, err = s.NewJob(everySecond(), gocron.NewTask(guard(func(ctx context.Context) error {
 		fmt.Println("ran", clock.Now().Unix())
 		select {
 		case <-time.After(100 * time.Millisecond): // so that it can be killed in the middle

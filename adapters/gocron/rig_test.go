@@ -2,6 +2,7 @@ package gocronlock_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,8 +27,8 @@ type shifted struct {
 
 func (c shifted) Now() time.Time { return c.Clock.Now().Add(c.ahead) }
 
-// everySecond is on the full second of each host's clock.
-var everySecond = gocron.CronJob("* * * * * *", true)
+// everySecond is on the full second of a host's clock. A definition is of one scheduler.
+func everySecond() gocron.JobDefinition { return gocron.CronJob("* * * * * *", true) }
 
 // A journal has what the jobs of all hosts have done.
 type journal struct {
@@ -58,22 +59,31 @@ func (j *journal) run(clock clockwork.Clock) (end func()) {
 	}
 }
 
-func (j *journal) count() int {
+// begun returns when runs began.
+func (j *journal) begun() []time.Time {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.runs)
+	return slices.Clone(j.runs)
+}
+
+func (j *journal) count() int { return len(j.begun()) }
+
+func (j *journal) mostAtATime() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.most
 }
 
 func (j *journal) refusals() []error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return append([]error(nil), j.refused...)
+	return slices.Clone(j.refused)
 }
 
 func (j *journal) failures() []error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return append([]error(nil), j.failed...)
+	return slices.Clone(j.failed)
 }
 
 // requireOnce requires that each second from the first one on was run, and once.
