@@ -98,6 +98,22 @@ check: ## Run what make test leaves out: -race, what takes long, other modules, 
 	go test $(GOTEST) -timeout 10m ./test/model || failed=1; \
 	exit $$failed
 
+# The servers that make servers tests, of those that .ci/server knows.
+SERVERS ?= redis-7.0 redis-8.0 redis-8.6 valkey-8 valkey-9
+
+.PHONY: servers
+servers: export REDLOCK_REQUIRE_REDIS = 1
+servers: ## Test on SERVERS (redis-7.0 redis-8.0 redis-8.6 valkey-8 valkey-9), unpacked from Debian's packages
+	@failed=; for server in $(SERVERS); do \
+		program=$$(.ci/server $$server) || { failed="$$failed $$server"; continue; }; \
+		echo "$$server: $$("$$program" --version)"; \
+		export REDLOCK_SERVER="$$program"; \
+		go test $(GOTEST) -p 3 -timeout 20m -skip '^($(COST))$$' ./internal/script ./test/servers ./test/real/... && \
+		REDLOCK_CHAOS=10s go test $(GOTEST) -timeout 20m ./test/chaos && \
+		go -C cmd/redlock test $(GOTEST) -timeout 20m -run Doctor ./... || failed="$$failed $$server"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
 .PHONY: soak
 soak: ## Check the model of tokens with 3 clients; run SEEDS (10000) histories of the simulation, from the seed FROM (1)
 	go test -count=1 -timeout 0 -v -run '^TestTokens|^TestNoToken' ./test/model -clients 3
