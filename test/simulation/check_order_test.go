@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,21 @@ func TestTheCheckersFindAReleaseThatCallsNobody(t *testing.T) {
 	assert.Empty(t, release(command{locker: "other"}, "other"), "another caller of its process waits")
 	assert.Equal(t, []string{"f"}, release(command{locker: "other"}, ""))
 	assert.Equal(t, []string{"f"}, release(command{locker: "other", leaves: true}, "other"))
+}
+
+func TestWhoseGrantHasRunOutAtTheGateIsInLineAgainWhenItAsks(t *testing.T) {
+	release := func(why ended) []string {
+		return stage(t, func(s *scene) {
+			x := s.waiter("first", 59.9, 0)
+			x.taken = true
+			v := s.value(strings.Repeat("a", 32), "r")
+			v.waiter = x
+			(&span{node: 0, value: v}).end(time.Now(), why)
+			s.passedOn(s.nodes[0], &command{locker: "other"}, "r", "")
+		})
+	}
+	assert.Empty(t, release(ended{expired: true}))
+	assert.Equal(t, []string{"f"}, release(ended{by: &command{}}), "it was removed")
 }
 
 func TestTheCheckersFindACallerThatPushesIn(t *testing.T) {

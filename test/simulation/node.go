@@ -183,6 +183,9 @@ func (n *node) look(key string, m *message, why ended) {
 func (s *span) end(at time.Time, why ended) {
 	s.open, s.to, s.why = false, at, why
 	w := s.value.w
+	if x := s.value.waiter; x != nil && why.expired && x.taken && x.gate != nil && x.gate.id == s.node {
+		x.lapsed = true
+	}
 	w.tell(s.value, "node %d has it until %s: %v", s.node, w.clock(at), why)
 }
 

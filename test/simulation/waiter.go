@@ -29,6 +29,7 @@ type waiter struct {
 	asked     time.Time // the gate, last
 	taken     bool      // the gate has let it have the resource, reserved or not
 	reserved  bool      // and had reserved it
+	lapsed    bool      // that has run out there since it asked last: it has its place again when it asks
 	overtaken int       // by later ones, while nothing went wrong
 	passes    []*waiter // who was in line before, while nothing was wrong for them
 }
@@ -145,7 +146,7 @@ func (n *node) asked(m *message, c *command, before, after gateView, answer stri
 		w.given(place{c.keys[0], c.locker, score}) // who goes back to the line is not told
 	}
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
-		x.asked = time.Now()
+		x.asked, x.lapsed = time.Now(), false
 		if score, ok := placeOf(answer); ok && x.joined.IsZero() {
 			x.gate, x.joined, x.came = n, time.Now(), w.given(place{x.resource, c.locker, score})
 			w.stats.Line.Joined++
