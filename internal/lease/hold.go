@@ -189,6 +189,9 @@ func (h *Hold) expire(ctx context.Context) {
 	h.mu.Unlock()
 	h.end(ctx, fault.LockLost, expired, func() {
 		h.mu.Lock()
+		if h.resting != nil && h.resting.Late() {
+			h.active()
+		}
 		g := h.grant
 		h.mu.Unlock()
 		// What is still on its way, or did not become part of the lock, would

@@ -22,6 +22,7 @@ type Ledger struct {
 	successes int    // of those
 	arming    *Round // the last one after which empty nodes get the value again
 	late      bool
+	overdue   bool
 	// countUntil is until when grants count: for ever before the attempt is decided.
 	countUntil clock.Moment
 
@@ -169,14 +170,15 @@ func (l *Ledger) Until(i int) time.Time { return l.nodes[i].until }
 func Overdue(by time.Duration) bool { return by > maxGrace }
 
 // Delay notes that a node has acted too late, or may have.
-func (l *Ledger) Delay() { l.late = true }
+func (l *Ledger) Delay() { l.overdue = true }
 
 // Late reports whether a node acted so late, as far as is known, that it keeps the
 // value beyond the end of the lock.
-func (l *Ledger) Late() bool { return l.late }
+func (l *Ledger) Late() bool { return l.late || l.overdue }
 
 // Resting reports whether the value was neither extended nor released, and every node has
-// granted it in time, so that all there is to know is until when it may be on the nodes.
+// granted it, so that all there is to know is until when it may be on the nodes, and whether
+// one was overdue.
 func (l *Ledger) Resting() (until time.Time, ok bool) {
 	if l.releasing || l.rounds > 0 || l.late {
 		return time.Time{}, false
@@ -193,8 +195,10 @@ func (l *Ledger) Resting() (until time.Time, ok bool) {
 	return until, true
 }
 
-// Resume notes, in a ledger that is new, what one knew that was Resting.
-func (l *Ledger) Resume(until time.Time, now clock.Moment) {
+// Resume notes, in a ledger that is new, what one knew that was Resting. late is what Late
+// said there.
+func (l *Ledger) Resume(until time.Time, late bool, now clock.Moment) {
+	l.overdue = late
 	for i := range l.nodes {
 		l.nodes[i].claim, l.nodes[i].until = held, until
 	}

@@ -125,23 +125,23 @@ func TestTheValueMayBeThereAsLongAsTheLastOfAllThatWasSent(t *testing.T) {
 func TestWhatIsLate(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name string
-		does func(l *Ledger)
-		late bool
+		name        string
+		does        func(l *Ledger)
+		late, rests bool
 	}{
-		{"nothing", func(*Ledger) {}, false},
-		{"a node that was overdue", func(l *Ledger) { l.Delay() }, true},
-		{"a release that was given up", func(l *Ledger) { l.GivenUp(0, node.OpRelease, 0, time.Time{}) }, false},
-		{"an extension that was given up", func(l *Ledger) { l.GivenUp(0, node.OpExtend, time.Minute, time.Time{}) }, true},
+		{"nothing", func(*Ledger) {}, false, true},
+		{"a node that was overdue", func(l *Ledger) { l.Delay() }, true, true},
+		{"a release that was given up", func(l *Ledger) { l.GivenUp(0, node.OpRelease, 0, time.Time{}) }, false, true},
+		{"an extension that was given up", func(l *Ledger) { l.GivenUp(0, node.OpExtend, time.Minute, time.Time{}) }, true, false},
 		{"an extension that was done", func(l *Ledger) {
 			l.Concluded(0, node.OpExtend, time.Minute, node.Vote{Kind: node.Extended, Effect: node.Done}, false, time.Time{})
-		}, false},
+		}, false, true},
 		{"one that may have been", func(l *Ledger) {
 			l.Concluded(0, node.OpExtend, time.Minute, node.Vote{Kind: node.Failed, Effect: node.Maybe}, false, time.Time{})
-		}, true},
+		}, true, false},
 		{"one that was not", func(l *Ledger) {
 			l.Concluded(0, node.OpExtend, time.Minute, node.Vote{Kind: node.Failed}, false, time.Time{})
-		}, false},
+		}, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +149,7 @@ func TestWhatIsLate(t *testing.T) {
 			tt.does(l)
 			assert.Equal(t, tt.late, l.Late())
 			_, rests := l.Resting()
-			assert.Equal(t, !tt.late, rests)
+			assert.Equal(t, tt.rests, rests)
 		})
 	}
 }
@@ -166,6 +166,7 @@ func TestAValueRestsThatAllHaveGrantedAndNobodyHasTouchedSince(t *testing.T) {
 		{"a majority has", []int{0, 1}, func(*Ledger) {}, false},
 		{"one has late", []int{0, 1}, func(l *Ledger) { l.Freshen(2) }, false},
 		{"one has lost it", []int{0, 1, 2}, func(l *Ledger) { l.Lose(0, node.Gone) }, false},
+		{"one was overdue", []int{0, 1, 2}, func(l *Ledger) { l.Delay() }, true},
 		{"it was extended", []int{0, 1, 2}, func(l *Ledger) { l.Begin(new(Round)) }, false},
 		{"it is released", []int{0, 1, 2}, func(l *Ledger) { l.Release() }, false},
 	} {
@@ -181,7 +182,8 @@ func TestAValueRestsThatAllHaveGrantedAndNobodyHasTouchedSince(t *testing.T) {
 				return
 			}
 			again := New(3)
-			again.Resume(until, begin.Moment())
+			again.Resume(until, l.Late(), begin.Moment())
+			assert.Equal(t, l.Late(), again.Late())
 			for i := range 3 {
 				assert.True(t, again.Counts(i))
 				assert.Equal(t, now.Add(202*time.Second), again.Until(i))

@@ -7,6 +7,7 @@ import "time"
 type Resting struct {
 	value string
 	until time.Time // it may be on the nodes at most
+	late  bool      // beyond the end of the lock
 	gate  int       // or NoGate
 	token int64     // 0 for none
 	keep  any       // the counters; see fence
@@ -18,9 +19,13 @@ func (r *Resting) Value() string { return r.value }
 // Token returns the fencing token, or 0.
 func (r *Resting) Token() int64 { return r.token }
 
+// Late reports whether the value is kept on a node beyond the end of the lock, as far as is
+// known.
+func (r *Resting) Late() bool { return r.late }
+
 // Rest returns what is to be kept of a grant that was neither extended nor released, if all
-// that was sent has come to its end, and well: every node has granted, in time, and no line
-// is to be left. Else it returns nil. The grant is not to be used any more then.
+// that was sent has come to its end, and well: every node has granted, and no line is to be
+// left. Else it returns nil. The grant is not to be used any more then.
 func (g *Grant) Rest() *Resting {
 	if g.commands.Several() || g.series.Pending() {
 		return nil
@@ -32,7 +37,7 @@ func (g *Grant) Rest() *Resting {
 	if !rests || g.holder == nil {
 		return nil
 	}
-	r.until = until
+	r.until, r.late = until, g.ledger.Late()
 	if gt := g.gate; gt != nil {
 		if !g.won || gt.stale != "" || gt.came != "" && !gt.left {
 			return nil
@@ -63,6 +68,6 @@ func (f *Nodes) Resume(resources []string, r *Resting) *Grant {
 		g.won, g.gate.left = true, true
 	}
 	g.series.Resume()
-	g.ledger.Resume(r.until, f.Clock.Now().Moment())
+	g.ledger.Resume(r.until, r.late, f.Clock.Now().Moment())
 	return g
 }

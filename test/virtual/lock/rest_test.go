@@ -154,6 +154,28 @@ func TestALockThatWasHeldForLongRunsOutAndNothingIsSent(t *testing.T) {
 	})
 }
 
+func TestALockThatWasGrantedLateRestsAndIsRemovedAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		l := rig.NewLocker(t, nodes)
+		rig.WarmUp(t, l)
+		for _, n := range nodes {
+			n.Slow(200 * time.Millisecond)
+		}
+		k, err := l.Lock(t.Context(), "a", rig.TTL)
+		require.NoError(t, err)
+		for _, n := range nodes {
+			n.Slow(0)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.True(t, seam.Rests(k))
+		rig.RequireLocked(t, k, nodes...)
+		time.Sleep(time.Until(k.Until()) + time.Millisecond)
+		rig.RequireFree(t, nodes...)
+	})
+}
+
 func TestALockThatANodeHasNotAnsweredForKeepsWhatItTakesToRemoveItThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
