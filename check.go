@@ -93,7 +93,7 @@ func (r Report) Worst() Severity {
 }
 
 // String returns the Report for people to read, in lines of some 100 characters. Findings
-// that say the same of several nodes are one there.
+// that say the same of several nodes are one there. It does not end in a line break.
 func (r Report) String() string { return r.plain().String() }
 
 // MarshalJSON returns an object with what the Report has and its worst severity.
