@@ -102,7 +102,7 @@ func TestWhatItSaysIsNotForTheTerminalToObey(t *testing.T) {
 	a := w.run("run", "k", "--", "./a\nb\x1b[31m\u202e'")
 	assert.Equal(t, 127, a.code())
 	assert.Equal(t, `redlock: ./a\nb\x1b[31m\u202e': no such file or directory`+"\n", a.err.String())
-	assert.Equal(t, `"a\nb\x1b[31m": the lock with the mark 00000000 is gone`+"\n", w.run("break", "-y", "a\nb\x1b[31m", "00000000").out.String())
+	assert.Equal(t, `nobody has "a\nb\x1b[31m": nothing to break`+"\n", w.run("break", "-y", "a\nb\x1b[31m", "00000000").out.String())
 }
 
 func TestExitCodesOfItsOwnCanBeSet(t *testing.T) {
