@@ -32,6 +32,7 @@ type runFlags struct {
 	grace            time.Duration
 	quarantine       time.Duration
 	try, token       bool
+	quiet            bool
 	owner, onLost    string
 	shell            string
 }
@@ -63,6 +64,9 @@ Exit codes of its own, which -E changes:
 			}
 			j.Since = start
 			o := run.Run(j, say)
+			if f.quiet && o.Kind == run.Contended {
+				o.Text = ""
+			}
 			return a.ended(o)
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -89,6 +93,7 @@ func (f *runFlags) register(cmd *cobra.Command, a *app) {
 	s.StringVar(&f.onLost, "on-lost", string(run.Term), "what a command gets whose lock is lost: term, kill or ignore")
 	s.DurationVar(&f.grace, "grace", 0, "how long after TERM it gets KILL (default: a sixth of the TTL, 10s at most)")
 	s.DurationVar(&f.quarantine, quarantineFlag, 0, quarantineUsage)
+	s.BoolVar(&f.quiet, "quiet", false, "do not say that somebody else has the lock")
 	s.StringVarP(&f.shell, "command", "c", "", "run this by sh -c instead of a command behind --")
 	s.VarP(a.codes, "exit-code", "E", "exit codes of our own; a number alone is that for contended")
 	_ = cmd.RegisterFlagCompletionFunc("on-lost", cobra.FixedCompletions(
