@@ -84,6 +84,11 @@ type NodeReport struct {
 }
 
 // Worst returns the severity of the worst finding, zero if there is none.
+//
+// Do not decide by it alone whether locks are safe. [SeverityBroken] is the worst: one node that
+// is down has it, which does no harm where the others are a majority ([CodeNoMajority] says if
+// they are not). Whether a lock may be lost or granted twice is told by the findings
+// of [SeverityUnsafe], and those are in Findings whatever Worst is.
 func (r Report) Worst() Severity {
 	worst := Severity(0)
 	for _, f := range r.Findings {
@@ -93,7 +98,7 @@ func (r Report) Worst() Severity {
 }
 
 // String returns the Report for people to read, in lines of some 100 characters. Findings
-// that say the same of several nodes are one there.
+// that say the same of several nodes are one there. It does not end in a line break.
 func (r Report) String() string { return r.plain().String() }
 
 // MarshalJSON returns an object with what the Report has and its worst severity.

@@ -146,7 +146,7 @@ type Holder struct {
 }
 
 // String returns a line that says what follows from what the nodes have told, a table of that,
-// and one of the line if somebody waits.
+// and one of the line if somebody waits. It does not end in a line break.
 func (s State) String() string { return s.plain().String() }
 
 // MarshalJSON returns an object whose names are in snake case. Times are in RFC 3339, durations

@@ -36,6 +36,13 @@ func TestARunWaitsForAsLongAsItIsToldTo(t *testing.T) {
 		})
 	}
 	assert.Equal(t, 75, w.run("run", "--try", "k", "--", "touch", w.file("ran")).code())
+	b := w.run("run", "--try", "-E", "0", "--quiet", "k", "--", "touch", w.file("ran"))
+	assert.Equal(t, 0, b.code())
+	assert.Empty(t, b.out.String()+b.err.String(), "cron has nothing to mail")
+	assert.Equal(t, 75, w.run("run", "--wait", "1s", "--quiet", "k", "--", "true").code())
+	b = w.run("run", "--try", "-E", "0", "--quiet", "--node", "redis://127.0.0.1:1", "k", "--", "true")
+	assert.Equal(t, 69, b.code())
+	assert.Regexp(t, "^redlock: lock \"k\": too few nodes answered.*\n$", b.err.String(), "which is another error")
 	assert.Equal(t, 75, w.run("run", "--wait", "0s", "k", "--", "true").code(), "is the same")
 	assert.NoFileExists(t, w.file("ran"))
 	assert.False(t, a.ended())

@@ -120,7 +120,7 @@ func TestWhoWatches(t *testing.T) {
 func TestBreakTakesALockAwayFromThatHolderAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
-	a, mark := w.hold("k", "--ttl", "2s")
+	a, mark := w.hold("k", "--ttl", "2s", "--owner", "me")
 	for _, c := range []struct {
 		name string
 		args string
@@ -128,15 +128,19 @@ func TestBreakTakesALockAwayFromThatHolderAlone(t *testing.T) {
 		says string
 	}{
 		{"no mark", "break --yes k", 64, `want a key and a mark, as in: redlock break KEY 3f9a1c02`},
-		{"no such mark", "break --yes k nonsense", 64, `.*mark "nonsense": want 8 hexadecimal digits.*`},
-		{"nobody to ask", "break k " + mark, 64, `.*there is no terminal to ask at: use --yes`},
-		{"another holder", "break --yes k 00000000", 75, `.*` + mark + `.*`},
+		{"no key", "break --yes  " + mark, 64, `an empty key`},
+		{"no such mark", "break k nonsense", 64, `mark "nonsense": want 8 hexadecimal digits in lower case, as redlock who shows`},
+		{"one in upper case", "break --yes k " + strings.Repeat("A", 8), 64, `mark "AAAAAAAA": want 8 hexadecimal digits in lower case, as redlock who shows`},
+		{"nobody to ask", "break k " + mark, 64, `there is no terminal to ask at: use --yes`},
+		{"another holder", "break --yes k 00000000", 75, `"k": the mark 00000000 is not that of the holder, me, mark ` + mark + `: nothing of its lock was touched`},
 	} {
-		b := w.run(strings.Fields(c.args)...)
+		b := w.run(strings.Split(c.args, " ")...)
 		assert.Equal(t, c.code, b.code(), c.name)
 		assert.Regexp(t, "^redlock: "+c.says+"\n$", b.err.String(), c.name)
 	}
 	s := w.open()
+	s.line("$redlock break k 00000000")
+	s.expect("redlock: \"k\": the mark 00000000 is not that of the holder, me, mark " + mark) // and nothing is asked
 	s.line("$redlock break k " + mark)
 	s.expect("[y/N] ")
 	s.typed("no\r")
@@ -152,6 +156,10 @@ func TestBreakTakesALockAwayFromThatHolderAlone(t *testing.T) {
 	s.typed("y\r")
 	s.expect(fmt.Sprintf("\"k\": the lock with the mark %s is gone\r\n", mark))
 	assert.Equal(t, 74, a.wait(), "the holder ends when it notices")
-	assert.Equal(t, 0, w.run("break", "--yes", "k", mark).code(), "it is gone")
 	w.requireFree()
+	s.line("$redlock break k " + mark)
+	s.expect("nobody has \"k\": nothing to break\r\n")
+	b := w.run("break", "--yes", "k", mark)
+	assert.Equal(t, 0, b.code(), b.err.String())
+	assert.Equal(t, "nobody has \"k\": nothing to break\n", b.out.String())
 }

@@ -127,7 +127,7 @@ func (f *facts) ofAll() []Finding {
 	}
 	if need := quorum.Size(n); grant < need {
 		add(NoMajority, Broken, fmt.Sprintf("%d of %d nodes can grant a lock; the majority is %d, so nobody gets one.", grant, n, need),
-			"Fix what the findings below say of the others.")
+			"See what else is found of the nodes that cannot.")
 	}
 	if n%2 == 0 {
 		add(EvenNodes, Note, fmt.Sprintf("%d nodes tolerate the loss of %d, no more than %d would.", n, quorum.Spare(n), n-1),

@@ -16,7 +16,7 @@ var nodeRules = []rule{
 		if n.Err == nil || LoginRefused(n.Err) {
 			return verdict{}
 		}
-		return verdict{Broken, fmt.Sprintf("The node cannot be reached: %s.", why(n.Err)), "Start its server, or correct the address in the client's options."}
+		return verdict{Broken, fmt.Sprintf("The node cannot be reached: %s.", why(n.Err)), "Start its server, or correct its address."}
 	}},
 	{NoAnswer, func(_ *facts, n *Node, _ *Server) verdict {
 		if n.Silent == 0 {
@@ -28,21 +28,21 @@ var nodeRules = []rule{
 		}
 		return verdict{
 			Broken, fmt.Sprintf("%s %v.", what, n.Silent),
-			"See whether its server or the network to it hangs; if it is only far away, use WithNodeTimeout or a longer TTL.",
+			"See whether its server or the network to it hangs; if it is only far away, use a longer node timeout or TTL.",
 		}
 	}},
 	{NoLogin, func(_ *facts, n *Node, _ *Server) verdict {
 		if !LoginRefused(n.Err) {
 			return verdict{}
 		}
-		return verdict{Broken, fmt.Sprintf("The node does not let this user in: %s.", why(n.Err)), "Correct the user name and the password in the client's options."}
+		return verdict{Broken, fmt.Sprintf("The node does not let this user in: %s.", why(n.Err)), "Correct the user name and the password."}
 	}},
 	{NoScripts, func(_ *facts, n *Node, _ *Server) verdict {
 		t := &n.Trial
 		if t.Err == nil || !t.noScripts() {
 			return verdict{}
 		}
-		return verdict{Broken, fmt.Sprintf("This user cannot run scripts there: %s.", why(t.Err)), "Grant +eval and +evalsha, enable scripts in the server, or use WithoutScripts."}
+		return verdict{Broken, fmt.Sprintf("This user cannot run scripts there: %s.", why(t.Err)), "Grant +eval and +evalsha, and enable scripts in the server; only programs can do without, by WithoutScripts."}
 	}},
 	{NoLocks, func(f *facts, n *Node, _ *Server) verdict {
 		t := &n.Trial
@@ -53,9 +53,9 @@ var nodeRules = []rule{
 		remedy := remedyFor(t.Err)
 		switch code := client.ErrorType(t.Err); {
 		case code == "QUARANTINE":
-			remedy = "Do without WithRestartQuarantine, or use a server whose INFO has uptime_in_seconds."
+			remedy = "Do without the restart quarantine, or use a server whose INFO has uptime_in_seconds."
 		case f.Quarantine > 0 && code == "CROSSSLOT":
-			remedy = "Do without WithRestartQuarantine, which is for single servers and not for a Cluster."
+			remedy = "Do without the restart quarantine, which is for single servers and not for a Cluster."
 		case f.lacks(t.Err):
 			remedy = "Use Redis 8.4 or Valkey 9.0, and grant +set +get +pttl +delex, or +delifeq on Valkey; or do without WithoutScripts."
 		}
@@ -65,7 +65,7 @@ var nodeRules = []rule{
 		if !n.Trial.waits() {
 			return verdict{}
 		}
-		return verdict{Note, fmt.Sprintf("By WithRestartQuarantine the node grants no locks yet: %s.", why(n.Trial.Err)), "Wait until that is over."}
+		return verdict{Note, fmt.Sprintf("By the restart quarantine the node grants no locks yet: %s.", why(n.Trial.Err)), "Wait until that is over."}
 	}},
 	{SameServer, func(f *facts, n *Node, _ *Server) verdict {
 		i := n.Trial.Same - 1
@@ -132,7 +132,7 @@ var nodeRules = []rule{
 		}
 		return verdict{
 			Slow, fmt.Sprintf("This user cannot keep a waiting line there, so calls that wait for a lock poll: %s.", reason),
-			"Grant the second line of the ACL in the README.",
+			"Grant the second line of the ACL at " + aclAt + ".",
 		}
 	}},
 	{NoMessages, func(f *facts, n *Node, _ *Server) verdict {
@@ -164,7 +164,7 @@ var nodeRules = []rule{
 		}
 		return verdict{
 			Slow, fmt.Sprintf("The client's ReadTimeout of %v is shorter than the node timeout of %v.", n.Client.ReadTimeout, f.Timeout),
-			fmt.Sprintf("Set ReadTimeout to at least %v.", f.Timeout),
+			fmt.Sprintf("Set ReadTimeout, or read_timeout in a URL, to at least %v.", f.Timeout),
 		}
 	}},
 	{SmallPool, func(f *facts, n *Node, _ *Server) verdict {
@@ -173,7 +173,7 @@ var nodeRules = []rule{
 		}
 		return verdict{
 			Slow, fmt.Sprintf("The client makes at most %d connections, and each command takes one.", n.Client.Connections),
-			"Set PoolSize to more than the resources that are locked at the same moment, or use WithAutoPipeline.",
+			"Set PoolSize, or pool_size in a URL, to more than the resources that are locked at the same moment; programs can use WithAutoPipeline.",
 		}
 	}},
 	{NotTried, func(f *facts, n *Node, _ *Server) verdict {
@@ -202,7 +202,7 @@ const fewConnections = 10
 
 const (
 	remedyApart = "Use servers that fail independently of each other, and each of them once."
-	remedyAOF   = "Set appendonly yes and appendfsync always, or give all Lockers WithRestartQuarantine of the longest TTL."
+	remedyAOF   = "Set appendonly yes and appendfsync always, or have all that lock there use a restart quarantine of the longest TTL (WithRestartQuarantine, or redlock run --quarantine)."
 )
 
 // far judges how far away a node is.
@@ -215,7 +215,7 @@ func far(f *facts, n *Node, _ *Server) verdict {
 	case least > f.Timeout:
 		return verdict{
 			Slow, fmt.Sprintf("%s, and its node timeout of %v should be four of them.", takes, f.Timeout),
-			fmt.Sprintf("Use WithNodeTimeout of at least %v, or a longer TTL.", least.Round(time.Millisecond)),
+			fmt.Sprintf("Use a node timeout of at least %v, or a longer TTL.", least.Round(time.Millisecond)),
 		}
 	default:
 		return verdict{}
@@ -247,9 +247,11 @@ func remedyFor(err error) string {
 }
 
 const (
-	remedyPrimary = "Give New the primary, by a Sentinel client where that may change."
-	remedyCluster = "Use a redis.ClusterClient for the whole Cluster, as one node."
-	remedyACL     = "Grant the user what the ACL in the README lists."
+	remedyPrimary = "Use the primary, by its Sentinel group where that may change."
+	remedyCluster = "Use the whole Cluster as one node, by a redis.ClusterClient or by ?cluster=true in a URL."
+	remedyACL     = "Grant the user what the ACL lists at " + aclAt + "."
+
+	aclAt = "https://github.com/b0401464/redlock#nodes"
 )
 
 // index returns which node it is.

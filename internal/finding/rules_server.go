@@ -25,7 +25,7 @@ var serverRules = []rule{
 		if !sentinel(s) {
 			return verdict{}
 		}
-		return verdict{Broken, "There is a Sentinel at the address, which keeps no keys.", "Use redis.NewFailoverClient with the addresses of the Sentinels."}
+		return verdict{Broken, "There is a Sentinel at the address, which keeps no keys.", "Use redis.NewFailoverClient with the addresses of the Sentinels, or a URL with master_name."}
 	}},
 	{ClusterMember, func(_ *facts, n *Node, s *Server) verdict {
 		if s.Mode != "cluster" || !n.Client.Plain {

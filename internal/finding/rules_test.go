@@ -146,7 +146,7 @@ var cases = []struct {
 			nodes[i].Servers[0].AOF, nodes[i].Servers[0].Uptime = aof, 4*time.Second
 		}
 		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("QUARANTINE the server was started 4 s ago")}
-	}, []found{{Restarted, Note, 3, "By WithRestartQuarantine the node grants no locks yet: QUARANTINE"}}},
+	}, []found{{Restarted, Note, 3, "By the restart quarantine the node grants no locks yet: QUARANTINE"}}},
 	{"a quarantine of a server that does not tell its uptime", 0, func(s *Setup, nodes []Node) {
 		s.Quarantine = s.TTL
 		nodes[2].Trial = Trial{Step: Take, Script: true, Err: reply("QUARANTINE the server " + script.NoUptime)}
@@ -279,6 +279,27 @@ func TestEachFindingIsASentenceAndARemedy(t *testing.T) {
 	}
 	assert.Len(t, seen, len(Codes()))
 	assert.Empty(t, Of(&Setup{}, nil))
+}
+
+// The command shows them, too. What Go alone has stands beside what others can do.
+func TestNoFindingSpeaksToGoProgramsAlone(t *testing.T) {
+	goes := regexp.MustCompile(`\bNew\b|options|With[A-Z]|redis\.`)
+	both := regexp.MustCompile(`in a URL|a URL with|redlock run|programs can`)
+	for _, tt := range cases {
+		n := tt.nodes
+		if n == 0 {
+			n = 3
+		}
+		s, nodes := healthy(n)
+		tt.change(s, nodes)
+		if !s.Scripts || n == 1 && !nodes[0].Client.Listens {
+			continue // the command has neither WithoutScripts nor Rings
+		}
+		for _, f := range Of(s, nodes) {
+			assert.NotRegexp(t, goes, f.Text)
+			assert.True(t, !goes.MatchString(f.Remedy) || both.MatchString(f.Remedy), f.Remedy)
+		}
+	}
 }
 
 func TestEachNodeErrorHasARemedyThatFits(t *testing.T) {

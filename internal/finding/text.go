@@ -11,29 +11,31 @@ import (
 )
 
 // String returns the Report for people to read, in lines of some 100 characters. Findings
-// that say the same of several nodes are one there.
+// that say the same of several nodes are one there. It does not end in a line break.
 func (r *Report) String() string {
-	var b strings.Builder
-	b.WriteString(r.verdict() + "\n\n")
-	for _, line := range text.Columns(r.rows()) {
-		b.WriteString("  " + line + "\n")
+	lines := []string{r.verdict()}
+	if len(r.Nodes) > 0 {
+		lines = append(lines, "")
+		for _, line := range text.Columns(r.rows()) {
+			lines = append(lines, "  "+line)
+		}
 	}
 	if slices.ContainsFunc(r.Nodes, func(n NodeReport) bool { return n.AOF == aofOn }) {
-		b.WriteString("\n  AOF on: INFO does not tell whether writes are on disk before the answer; see CONFIG GET appendfsync.\n")
+		lines = append(lines, "", "  AOF on: INFO does not tell whether writes are on disk before the answer; see CONFIG GET appendfsync.")
 	}
 	for i, f := range r.Findings {
 		if slices.ContainsFunc(r.Findings[:i], f.like) {
 			continue
 		}
-		fmt.Fprintf(&b, "\n  %-8s%s%s\n", strings.ToUpper(f.Severity.String()), r.who(f), f.Code)
+		lines = append(lines, "", fmt.Sprintf("  %-8s%s%s", strings.ToUpper(f.Severity.String()), r.who(f), f.Code))
 		for _, line := range text.Wrap(f.Text, textWidth) {
-			b.WriteString("          " + line + "\n")
+			lines = append(lines, "          "+line)
 		}
 		for i, line := range text.Wrap(f.Remedy, textWidth) {
-			b.WriteString([]string{"        → ", "          "}[min(i, 1)] + line + "\n")
+			lines = append(lines, []string{"        → ", "          "}[min(i, 1)]+line)
 		}
 	}
-	return b.String()
+	return strings.Join(lines, "\n")
 }
 
 // textWidth is how long the lines of a finding are.

@@ -12,7 +12,7 @@ import (
 )
 
 // String returns a line that says what follows from what the nodes have told, a table of that,
-// and one of the line if somebody waits.
+// and one of the line if somebody waits. It does not end in a line break.
 func (s *State) String() string {
 	first := text.Quote(s.Resource) + ": " + s.summary()
 	if s.Token > 0 {

@@ -88,8 +88,7 @@ const printed = `Not every node is fit for locks of 10s: 3 nodes (1 broken, 2 un
 
   NOTE    even_nodes
           Two are no better than one.
-        → Take another one.
-`
+        → Take another one.`
 
 func TestAReportPrintsAsATable(t *testing.T) {
 	assert.Equal(t, printed, report().String())
@@ -102,7 +101,10 @@ func TestAReportPrintsAsATable(t *testing.T) {
 	assert.Contains(t, r.String(), "Safe for locks of 10s, but slower than need be: 3 nodes (1 slow).\n")
 	r.Findings = nil
 	assert.Contains(t, r.String(), "All is well: 3 nodes, fit for locks of 10s.\n")
-	assert.Contains(t, redlock.Report{}.String(), "No node was asked.\n")
+	r.Nodes = r.Nodes[:1]
+	r.Nodes[0].AOF = "off"
+	assert.Regexp(t, `\n  1 +10.0.0.1:6379 .* script$`, r.String(), "nor here a line break at the end")
+	assert.Equal(t, "No node was asked.", redlock.Report{}.String())
 }
 
 func TestWhatIsNotKnownIsNotShownAsKnown(t *testing.T) {
@@ -121,8 +123,7 @@ func TestWhatIsNotKnownIsNotShownAsKnown(t *testing.T) {
 
   NOTE    node 1: `+string(code)+`
           It has not told.
-        → Ask again.
-`, r.String())
+        → Ask again.`, r.String())
 	}
 }
 

@@ -215,7 +215,7 @@ func TestAServerThatDoesNotTellForHowLongItIsUpGrantsNothing(t *testing.T) {
 			require.ErrorContains(t, err, "QUARANTINE the server "+script.NoUptime, "%q", field)
 			r, err := l.Check(t.Context(), rig.TTL)
 			require.NoError(t, err)
-			require.Contains(t, r.String(), "Do without WithRestartQuarantine")
+			require.Contains(t, r.String(), "Do without the restart quarantine")
 			rig.RequireNoKeys(t, nodes)
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/cmd/redlock/internal/run"
 )
 
 func (a *app) breakCommand() *cobra.Command {
@@ -26,24 +27,17 @@ it until then: only a fencing token keeps that from doing harm. redlock run ends
 
 It asks before it does so, unless --yes is given. It exits with 75 if somebody else has the lock by
 now, and with 69 if too few nodes answered.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return errors.New("want a key and a mark, as in: redlock break KEY 3f9a1c02")
-			}
-			return nil
-		},
+		Args: breakArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, mark := args[0], args[1]
+			if !yes && !term.IsTerminal(int(os.Stdin.Fd())) {
+				return errors.New("there is no terminal to ask at: use --yes")
+			}
 			return a.ask(func(ctx context.Context, l *redlock.Locker) error {
-				if !yes {
-					if err := confirm(ctx, l, key, mark); err != nil {
-						return err
-					}
-				}
-				if err := l.Break(ctx, key, mark); err != nil {
+				done, err := a.breakLock(ctx, l, args[0], args[1], yes)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%q: the lock with the mark %s is gone\n", key, mark)
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), done)
 				return err
 			})
 		},
@@ -53,15 +47,55 @@ now, and with 69 if too few nodes answered.`,
 	return cmd
 }
 
-// confirm shows how things stand and asks at the terminal.
-func confirm(ctx context.Context, l *redlock.Locker, key, mark string) error {
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return errNoTerminal
+func breakArgs(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) != 2:
+		return errors.New("want a key and a mark, as in: redlock break KEY 3f9a1c02")
+	case args[0] == "":
+		return errors.New("an empty key")
+	case len(args[1]) != 8 || strings.Trim(args[1], "0123456789abcdef") != "":
+		return fmt.Errorf("mark %q: want 8 hexadecimal digits in lower case, as redlock who shows", args[1])
 	}
+	return nil
+}
+
+// breakLock looks who has the lock, asks unless told not to, and returns what has come of it.
+func (a *app) breakLock(ctx context.Context, l *redlock.Locker, key, mark string, yes bool) (done string, err error) {
 	state, err := l.Inspect(ctx, key)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return "", err
+	case state.Verdict == redlock.VerdictFree:
+		return fmt.Sprintf("nobody has %q: nothing to break", key), nil
+	case state.Verdict == redlock.VerdictHeld && state.Holder.Mark != mark:
+		return "", a.otherHolder(key, mark, state.Holder)
 	}
+	if !yes {
+		if err := confirm(ctx, state, mark); err != nil {
+			return "", err
+		}
+	}
+	err = l.Break(ctx, key, mark)
+	if e, ok := errors.AsType[*redlock.LockError](err); ok && errors.Is(err, redlock.ErrOtherHolder) {
+		return "", a.otherHolder(key, mark, e.HeldBy)
+	}
+	return fmt.Sprintf("%q: the lock with the mark %s is gone", key, mark), err
+}
+
+// otherHolder is the error if another one has the lock.
+func (a *app) otherHolder(key, mark string, h redlock.Holder) error {
+	name := "mark " + h.Mark
+	if h.Owner != "" {
+		name = h.Owner + ", " + name
+	}
+	return &exitError{
+		code: a.codes[run.Contended],
+		text: fmt.Sprintf("%q: the mark %s is not that of the holder, %s: nothing of its lock was touched", key, mark, name),
+	}
+}
+
+// confirm shows how things stand and asks at the terminal.
+func confirm(ctx context.Context, state redlock.State, mark string) error {
 	fmt.Fprintf(os.Stderr, "%v\n\nTake the lock away from the holder with the mark %s? It goes on until it notices. [y/N] ", state, mark)
 	answers := make(chan string, 1)
 	go func() { // ends with the program
@@ -78,5 +112,3 @@ func confirm(ctx context.Context, l *redlock.Locker, key, mark string) error {
 		return ctx.Err()
 	}
 }
-
-var errNoTerminal = fmt.Errorf("%w: there is no terminal to ask at: use --yes", redlock.ErrInvalidArgument)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	var ttl time.Duration
+	var ttl, quarantine time.Duration
 	var strict, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -21,6 +22,17 @@ not as it should be and what to do about it. It leaves nothing on the nodes.
 It exits with 1 if locks are refused, or may be lost or granted twice.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ttl < time.Millisecond {
+				return fmt.Errorf("--ttl %v: want at least 1ms", ttl)
+			}
+			given := cmd.Flags().Changed
+			if err := checkQuarantine(given, quarantine, ttl); err != nil {
+				return err
+			}
+			var opts []redlock.Option
+			if given(quarantineFlag) {
+				opts = append(opts, redlock.WithRestartQuarantine(quarantine))
+			}
 			return a.ask(func(ctx context.Context, l *redlock.Locker) error {
 				report, err := l.Check(ctx, ttl)
 				if err != nil {
@@ -33,10 +45,11 @@ It exits with 1 if locks are refused, or may be lost or granted twice.`,
 					return &exitError{code: 1}
 				}
 				return nil
-			})
+			}, opts...)
 		},
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", defaultTTL, "TTL of the locks that the nodes are to keep")
+	cmd.Flags().DurationVar(&quarantine, quarantineFlag, 0, quarantineUsage)
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 whatever is found")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object in JSON")
 	return cmd

@@ -138,9 +138,9 @@ func (a *app) load(opts ...redlock.Option) error {
 	return err
 }
 
-// ask calls f with a Locker on the nodes, and a context that a signal ends.
-func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
-	if err := a.load(); err != nil {
+// ask calls f with a Locker on the nodes that has some options, and a context that a signal ends.
+func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error, opts ...redlock.Option) error {
+	if err := a.load(opts...); err != nil {
 		return err
 	}
 	clients, closeAll, err := nodes.Open(a.nodes)
@@ -148,7 +148,7 @@ func (a *app) ask(f func(ctx context.Context, l *redlock.Locker) error) error {
 		return err
 	}
 	defer closeAll()
-	l, err := redlock.New(clients)
+	l, err := redlock.New(clients, opts...)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (a *app) failed(err error) error {
 	case errors.Is(err, redlock.ErrOtherHolder):
 		kind = run.Contended
 	}
-	return &exitError{code: a.codes[kind], text: strings.TrimPrefix(err.Error(), "redlock: ")}
+	return &exitError{code: a.codes[kind], text: run.Words(err)}
 }
 
 // An exitError ends the program with a code, and with a line if there is one.
@@ -219,7 +219,7 @@ func (a *app) exit(err error) int {
 	e, ok := errors.AsType[*exitError](err)
 	if !ok {
 		// All other errors are of how the program is called.
-		e = &exitError{code: a.codes[run.Usage], text: strings.TrimPrefix(err.Error(), "redlock: ")}
+		e = &exitError{code: a.codes[run.Usage], text: run.Words(err)}
 	}
 	if e.text != "" {
 		say(e.text)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,9 @@ type runFlags struct {
 	keys             []string
 	ttl, wait, limit time.Duration
 	grace            time.Duration
+	quarantine       time.Duration
 	try, token       bool
+	quiet            bool
 	owner, onLost    string
 	shell            string
 }
@@ -60,7 +63,11 @@ Exit codes of its own, which -E changes:
 				return err
 			}
 			j.Since = start
-			return a.ended(run.Run(j, say))
+			o := run.Run(j, say)
+			if f.quiet && o.Kind == run.Contended {
+				o.Text = ""
+			}
+			return a.ended(o)
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
@@ -85,11 +92,13 @@ func (f *runFlags) register(cmd *cobra.Command, a *app) {
 	s.StringVar(&f.owner, "owner", "", "who others see that has the lock (default: user@host, pid and command)")
 	s.StringVar(&f.onLost, "on-lost", string(run.Term), "what a command gets whose lock is lost: term, kill or ignore")
 	s.DurationVar(&f.grace, "grace", 0, "how long after TERM it gets KILL (default: a sixth of the TTL, 10s at most)")
+	s.DurationVar(&f.quarantine, quarantineFlag, 0, quarantineUsage)
+	s.BoolVar(&f.quiet, "quiet", false, "do not say that somebody else has the lock")
 	s.StringVarP(&f.shell, "command", "c", "", "run this by sh -c instead of a command behind --")
 	s.VarP(a.codes, "exit-code", "E", "exit codes of our own; a number alone is that for contended")
 	_ = cmd.RegisterFlagCompletionFunc("on-lost", cobra.FixedCompletions(
 		[]string{string(run.Term), string(run.Kill), string(run.Ignore)}, cobra.ShellCompDirectiveNoFileComp))
-	for _, name := range []string{"key", "ttl", "wait", "limit", "owner", "grace", "exit-code"} {
+	for _, name := range []string{"key", "ttl", "wait", "limit", "owner", "grace", quarantineFlag, "exit-code"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 }
@@ -110,7 +119,10 @@ func (a *app) job(cmd *cobra.Command, f *runFlags, args []string) (*run.Job, err
 	if j.Owner = f.owner; j.Owner == "" {
 		j.Owner = ownName(j.Command[0])
 	}
-	if err := a.load(redlock.WithOwner(j.Owner)); err != nil {
+	if len(j.Owner) > maxOwner || !utf8.ValidString(j.Owner) || strings.Map(printable, j.Owner) != j.Owner {
+		return nil, fmt.Errorf("--owner %.*q: want at most %d bytes, and what can be printed", maxOwner, j.Owner, maxOwner)
+	}
+	if err := a.load(j.Options()...); err != nil {
 		return nil, err
 	}
 	j.Nodes = a.nodes
@@ -159,6 +171,10 @@ func (f *runFlags) takeTimes(j *run.Job, given func(string) bool) error {
 	case f.grace < 0 || f.grace > f.ttl/3:
 		return fmt.Errorf("--grace %v: want at most a third of the TTL, %v", f.grace, f.ttl/3)
 	}
+	if err := checkQuarantine(given, f.quarantine, f.ttl); err != nil {
+		return err
+	}
+	j.Quarantine = f.quarantine
 	if f.try || given("wait") {
 		j.Wait = f.wait
 	}
@@ -167,6 +183,21 @@ func (f *runFlags) takeTimes(j *run.Job, given func(string) bool) error {
 	}
 	if j.Grace = f.grace; !given("grace") {
 		j.Grace = min(f.ttl/6, maxGrace)
+	}
+	return nil
+}
+
+// The flag of run and doctor.
+const (
+	quarantineFlag  = "quarantine"
+	quarantineUsage = "use no node until it has been up for so long, for nodes that forget locks when they restart"
+)
+
+// checkQuarantine looks at it beside the TTL: a node that votes again sooner has forgotten locks
+// that are not over.
+func checkQuarantine(given func(string) bool, d, ttl time.Duration) error {
+	if given(quarantineFlag) && d < ttl {
+		return fmt.Errorf("--quarantine %v: want at least the TTL, %v", d, ttl)
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func show(out io.Writer, v fmt.Stringer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(v)
 	}
-	_, err := fmt.Fprintln(out, strings.TrimRight(v.String(), "\n"))
+	_, err := fmt.Fprintln(out, v)
 	return err
 }
 

@@ -21,11 +21,14 @@ type Job struct {
 	Command []string // as the user wrote it
 	Path    string   // of its program
 
-	TTL    time.Duration
-	Wait   time.Duration // for the lock; redlock.Forever, or 0 for one attempt
-	Since  time.Time     // when the wait began
-	Limit  time.Duration // for holding it, or redlock.Forever
-	Owner  string
+	TTL   time.Duration
+	Wait  time.Duration // for the lock; redlock.Forever, or 0 for one attempt
+	Since time.Time     // when the wait began
+	Limit time.Duration // for holding it, or redlock.Forever
+	Owner string
+
+	Quarantine time.Duration // of nodes that were restarted, or 0
+
 	Token  bool // issue a fencing token
 	OnLost OnLost
 	Grace  time.Duration // from TERM to KILL

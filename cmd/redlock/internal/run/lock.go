@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,9 +36,9 @@ func newHolder(j *Job) (*holder, error) {
 		return nil, err
 	}
 	h := &holder{job: j, close: closeAll}
-	h.locker, err = redlock.New(clients, redlock.WithOwner(j.Owner), redlock.WithNodeErrorHandler(func(_ context.Context, err *redlock.NodeError) {
+	h.locker, err = redlock.New(clients, append(j.Options(), redlock.WithNodeErrorHandler(func(_ context.Context, err *redlock.NodeError) {
 		h.failed.Store(err)
-	}))
+	}))...)
 	if err != nil {
 		closeAll()
 		return nil, err
@@ -45,8 +46,18 @@ func newHolder(j *Job) (*holder, error) {
 	return h, nil
 }
 
+// Options returns what a job asks of its Locker.
+func (j *Job) Options() []redlock.Option {
+	opts := []redlock.Option{redlock.WithOwner(j.Owner)}
+	if j.Quarantine > 0 {
+		opts = append(opts, redlock.WithRestartQuarantine(j.Quarantine))
+	}
+	return opts
+}
+
 // acquire waits for the lock as the job says. Where the wait has no end, nodes that cannot be
-// reached at its beginning are an error all the same.
+// reached at its beginning are an error all the same, and those in quarantine are once they
+// have had the time for it.
 func (h *holder) acquire(ctx context.Context) (*redlock.Lock, error) {
 	begun, wait := h.job.Since, h.job.Wait
 	if wait > 0 {
@@ -57,7 +68,7 @@ func (h *holder) acquire(ctx context.Context) (*redlock.Lock, error) {
 	if wait == 0 {
 		return lock, err
 	}
-	for errors.Is(err, redlock.ErrNoQuorum) && ctx.Err() == nil && time.Since(begun) < reachFor {
+	for errors.Is(err, redlock.ErrNoQuorum) && ctx.Err() == nil && time.Since(begun) < h.patience(err) {
 		pause, cancel := context.WithTimeout(ctx, pollEvery)
 		<-pause.Done()
 		cancel()
@@ -68,6 +79,16 @@ func (h *holder) acquire(ctx context.Context) (*redlock.Lock, error) {
 	}
 	return h.lock(ctx, redlock.WithRetry(redlock.Forever, pollEvery))
 }
+
+// patience returns for how long nodes are tried that have failed so.
+func (h *holder) patience(err error) time.Duration {
+	if e, ok := errors.AsType[*redlock.LockError](err); ok && slices.ContainsFunc(e.Nodes, inQuarantine) {
+		return h.job.Quarantine + reachFor
+	}
+	return reachFor
+}
+
+func inQuarantine(err *redlock.NodeError) bool { return err.ErrorType() == "QUARANTINE" }
 
 func (h *holder) lock(ctx context.Context, opts ...redlock.LockOption) (*redlock.Lock, error) {
 	j := h.job
@@ -152,11 +173,16 @@ func (h *holder) why(cause error) string {
 	return text
 }
 
-// oneLine returns what an error says, without the name that every line begins with.
-func oneLine(err error) string {
+// Words returns what an error says to users of the command: without the name that every line
+// begins with, and with flags for options.
+func Words(err error) string {
 	text := strings.TrimPrefix(err.Error(), "redlock: ")
-	return strings.Join(strings.Fields(text), " ")
+	text = strings.TrimPrefix(text, "invalid argument: ")
+	return strings.ReplaceAll(text, "WithRestartQuarantine", "--quarantine")
 }
+
+// oneLine returns that without line breaks.
+func oneLine(err error) string { return strings.Join(strings.Fields(Words(err)), " ") }
 
 // environment returns that of the command: with the lock in it, and with none of a lock that
 // we run under.
