@@ -22,17 +22,14 @@ type slowConn struct {
 	held     [][]byte
 	closed   chan struct{}
 	close    func() error // once
-	inbox    inbox
 }
 
 func newConn(c net.Conn, n *Node, flows int) *slowConn {
 	slow := &slowConn{Conn: c, node: n, flows: flows, closed: make(chan struct{})}
-	slow.inbox.arrived = make(chan struct{}, 1)
 	slow.close = sync.OnceValue(func() error {
 		close(slow.closed)
 		return c.Close()
 	})
-	go slow.inbox.fill(c)
 	return slow
 }
 
@@ -48,9 +45,9 @@ func (c *slowConn) Write(b []byte) (int, error) {
 
 func (c *slowConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.deadline = t
-	return nil
+	c.mu.Unlock()
+	return asTCP(c.Conn.SetReadDeadline(t))
 }
 
 func (c *slowConn) SetWriteDeadline(t time.Time) error {
@@ -66,8 +63,10 @@ func asTCP(err error) error {
 }
 
 func (c *slowConn) SetDeadline(t time.Time) error {
-	_ = c.SetReadDeadline(t)
-	return c.SetWriteDeadline(t)
+	c.mu.Lock()
+	c.deadline = t
+	c.mu.Unlock()
+	return asTCP(c.Conn.SetDeadline(t))
 }
 
 // Read lets the requests through once the node is up to them, then reads.
@@ -75,10 +74,7 @@ func (c *slowConn) Read(b []byte) (int, error) {
 	if err := c.hold(); err != nil {
 		return 0, err
 	}
-	c.mu.Lock()
-	deadline := c.deadline
-	c.mu.Unlock()
-	n, err := c.inbox.read(b, deadline, c.closed)
+	n, err := c.Conn.Read(b)
 	return n, asTCP(err)
 }
 
