@@ -60,7 +60,8 @@ type Term struct {
 // Run ends when ctx does, with ctx's error if fn is not running, and with [redlock.ErrShutdown]
 // after [redlock.Locker.Shutdown], which waits for the term: at once while Run waits in line, else
 // after the pause. For a bad argument the error matches [redlock.ErrInvalidArgument], and nothing
-// is sent. A name that is taken and nodes that are down never end it.
+// is sent. A name that is taken and nodes that are down never end it. So a Run of fn's own for
+// the same name waits until its ctx ends.
 func Run(ctx context.Context, locker *redlock.Locker, name string, ttl time.Duration,
 	fn func(ctx context.Context, term Term) error, opts ...Option,
 ) error {

@@ -66,8 +66,18 @@ func WithErrorHandler(handler func(err error)) Option {
 // a limit of WithAutoExtend is how long a term lasts at most: it then ends with
 // [redlock.ErrHoldLimit], as if it were lost. A Locker with [redlock.WithoutScripts] needs
 // [redlock.WithoutFencing] here.
+//
+// With [redlock.WithoutAutoExtend] each term ends after its TTL. Of WithRetry only the delay
+// counts, as WithMaxWait stands in place of the count, for ever if it is not given; but
+// with a count of 0 Run does not wait in line: it makes one attempt after each pause. It is
+// an error if an option is nil.
 func WithLockOptions(opts ...redlock.LockOption) Option {
 	return optionFunc(func(c *config) error {
+		for i, o := range opts {
+			if o == nil {
+				return invalid("WithLockOptions: option %d is nil", i+1)
+			}
+		}
 		c.lock = append(c.lock, opts...)
 		return nil
 	})

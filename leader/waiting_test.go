@@ -92,6 +92,57 @@ func TestOneThatSetsAMaxWaitHearsWhyItDoesNotLead(t *testing.T) {
 	})
 }
 
+func TestACountOfRetriesDoesNotBoundTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		a := runFor(t, nodes, untilOver)
+		<-a.terms
+		p := runFor(t, nodes, untilOver, leader.WithLockOptions(redlock.WithRetry(3, time.Second)))
+		time.Sleep(time.Minute)
+		assert.Empty(t, p.told)
+		a.stop()
+		<-p.terms
+	})
+}
+
+func TestOneThatMakesSingleAttemptsHearsOfEachAndLeadsInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		a := runFor(t, nodes, untilOver)
+		<-a.terms
+		p := runFor(t, nodes, untilOver, leader.WithLockOptions(redlock.WithRetry(0, 0)))
+		for range 3 {
+			require.ErrorIs(t, <-p.told, redlock.ErrContended)
+		}
+		a.stop()
+		<-p.terms
+	})
+}
+
+func TestARunWithinATermOfTheSameNameWaitsUntilThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		l := rig.NewLocker(t, nodes)
+		p := runOn(t, l, func(ctx context.Context, _ leader.Term) error {
+			return leader.Run(ctx, l, name, ttl, untilOver)
+		})
+		<-p.terms
+		time.Sleep(time.Hour)
+		p.requireAlive(t)
+		p.stop()
+		require.ErrorIs(t, <-p.ended, context.Canceled)
+		requireVacant(t, nodes)
+	})
+}
+
+func TestANilOptionOfTheLockIsCountedAsItWasGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := leader.Run(t.Context(), rig.NewLocker(t, rig.New(t, 1)), name, ttl, untilOver,
+			leader.WithLockOptions(redlock.WithOwner("a"), nil))
+		require.ErrorContains(t, err, "WithLockOptions: option 2 is nil")
+	})
+}
+
 func TestARunWithoutALineOrTokensLeadsAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/b0401464/redlock/internal/script"
 	"github.com/b0401464/redlock/internal/value"
 )
 
@@ -62,8 +63,12 @@ type trace struct {
 
 // tell says whose lock a key is, or who waits there.
 func (n *Node) tell(key string, now time.Time) []string {
-	if resource, ok := strings.CutSuffix(key, ":redlock:line"); ok {
-		members, _ := n.redis.ZMembers(key) // of another type: nobody waits
+	if n.redis.Type(key) == "zset" {
+		resource, ok := lineOf(key)
+		if !ok {
+			return nil
+		}
+		members, _ := n.redis.ZMembers(key)
 		waiting := make([]string, len(members))
 		for i, id := range members {
 			mark, owner := value.ReadID(id)
@@ -82,6 +87,17 @@ func (n *Node) tell(key string, now time.Time) []string {
 		by += fmt.Sprintf(" for %v", now.Sub(since).Round(time.Millisecond))
 	}
 	return []string{fmt.Sprintf("%q is locked by %s", key, by)}
+}
+
+// lineOf returns the resource whose line a key is. That of {a} is the one of a.
+func lineOf(key string) (resource string, ok bool) {
+	tag, ok := strings.CutSuffix(key, ":redlock:line")
+	if inner, found := strings.CutPrefix(tag, "{"); found {
+		if line, _ := script.Line(strings.TrimSuffix(inner, "}")); line == key {
+			return strings.TrimSuffix(inner, "}"), ok
+		}
+	}
+	return tag, ok
 }
 
 // named names who holds a lock or waits for one.

@@ -212,6 +212,7 @@ func TestBadArgumentsFailTheTest(t *testing.T) {
 		"WithDriftFactor(2)":     func(tb testing.TB) { redlocktest.New(tb, 1).Locker(redlock.WithDriftFactor(2)) },
 		"held by somebody else":  func(tb testing.TB) { nodes := redlocktest.New(tb, 1); nodes.Hold("a"); nodes.Hold("a") },
 		"empty resource":         func(tb testing.TB) { redlocktest.New(tb, 1).Hold("") },
+		"there is no lock":       func(tb testing.TB) { redlocktest.New(tb, 1).Lose(redlock.FromContext(tb.Context())) },
 	} {
 		t.Run(want, func(t *testing.T) { require.Contains(t, failure(t, f), want) })
 	}

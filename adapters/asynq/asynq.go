@@ -48,7 +48,9 @@ func WithHold(d time.Duration) Option {
 // WithKey sets what names a periodic task on the nodes: the same for all schedulers, and
 // another one for each task. The default is "asynq:", the type of the task and a hash of what
 // asynq.Unique goes by: its queue, type and payload. A queue that NewTask was given, not
-// Register, cannot be seen. It is an error if f is nil.
+// Register, cannot be seen. Programs that share nodes, but not asynq's Redis, need different
+// keys: a tick of one would be skipped in favour of the same task of the other. It is an error
+// if f is nil.
 func WithKey(f func(task *asynq.Task, opts []asynq.Option) string) Option {
 	return optionFunc(func(g *Guard) error {
 		if f == nil {

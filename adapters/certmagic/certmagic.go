@@ -62,7 +62,8 @@ func WithTTL(d time.Duration) Option {
 }
 
 // WithPrefix sets what stands before certmagic's names of locks in the keys on the nodes.
-// Instances that share a storage must have the same prefix. The default is "certmagic:".
+// Instances that share a storage must have the same prefix, others that use the nodes another
+// one: TryLock would tell them that the work is being done. The default is "certmagic:".
 func WithPrefix(prefix string) Option {
 	return optionFunc(func(l *Locker) error {
 		l.prefix = prefix
@@ -241,6 +242,7 @@ func options() []redlock.LockOption {
 		redlock.WithAutoExtend(redlock.Forever),
 		redlock.WithRetry(redlock.Forever, retryDelay),
 		redlock.WithMaxWait(math.MaxInt64),
+		redlock.WithoutFencing(), // certmagic has no place for a token, nor each name for a counter
 	}
 }
 

@@ -55,7 +55,8 @@ func WithTTL(ttl time.Duration) Option {
 }
 
 // WithPrefix sets what the keys on the nodes begin with, by default "gocron:". Programs that
-// share nodes need different ones.
+// share nodes need different ones: the job of one would be skipped in favour of one that has
+// the same name in the other.
 func WithPrefix(prefix string) Option {
 	return optionFunc(func(l *Locker) error {
 		l.prefix = prefix

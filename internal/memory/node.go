@@ -12,10 +12,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
@@ -37,6 +37,8 @@ type Node struct {
 	onSend []func(request []byte)
 	flows  int           // how often the connections were forgotten
 	ended  chan struct{} // closed when what forgotten ones swallowed is answered
+
+	began atomic.Pointer[time.Time] // of the server, as INFO tells it
 }
 
 // New returns node number i, from 0, of those of a test.
@@ -74,18 +76,6 @@ func (n *Node) Close() {
 	_ = n.Client.Close()
 	n.Down() // what is not in the client's pool yet ends, too
 	n.Miniredis.Close()
-}
-
-// AnswerSetIfEq makes the server answer SET with IFEQ, which it does not know.
-func (n *Node) AnswerSetIfEq() error {
-	c, err := n.Dial() // starts the server
-	if err != nil {
-		return err
-	}
-	n.Server().SetPreHook(func(c *server.Peer, cmd string, args ...string) bool {
-		return SetIfEq(n.Miniredis, c, cmd, args)
-	})
-	return c.Close()
 }
 
 // Dialer connects to the node, as a client's Options.Dialer.
