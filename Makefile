@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. .ci/tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq
+MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq test/observability
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
@@ -134,6 +134,12 @@ interop: ## Contend with bull-redlock, redlock 4 and 5 (Node) and redsync; SECTI
 	@command -v npm >/dev/null || { echo "make interop needs Node and npm" >&2; exit 1; }
 	cd test/interop && npm ci --prefer-offline
 	go -C test/interop test $(GOTEST) -race -v -timeout 1h ./... -sections $(SECTIONS)
+
+.PHONY: observability
+observability: export REDLOCK_REQUIRE_REDIS = 1
+observability: ## Check the dashboard and the alert rules with a Prometheus, unpacked from Debian's package
+	@$(SERVER)
+	@dir=$$(.ci/prometheus) && REDLOCK_PROMETHEUS="$$dir" go -C test/observability test $(GOTEST) -v -timeout 20m ./...
 
 .PHONY: bench
 bench: export REDLOCK_REQUIRE_REDIS = 1
