@@ -190,7 +190,7 @@ func (h *Hold) expire(ctx context.Context) {
 	h.end(ctx, fault.LockLost, expired, func() {
 		h.mu.Lock()
 		if h.resting != nil && h.resting.Late() {
-			h.active()
+			h.active() //nolint:contextcheck // hears of what this call does not
 		}
 		g := h.grant
 		h.mu.Unlock()
