@@ -9,6 +9,11 @@ SECTIONS ?= 10000
 # How long the chaos lasts; SEED repeats the faults of another run.
 FOR ?= 60s
 
+# The other modules that make check tests, and how: for each, -race compiles all that it
+# depends on once more.
+CHECKED ?= $(filter-out .,$(MODULES))
+RACED   ?= -race
+
 # What make bench measures. FOR is each case's own there unless it is given.
 CASES  ?= all
 ROUNDS ?=
@@ -86,9 +91,9 @@ check: ## Run what make test leaves out: -race, what takes long, other modules, 
 	echo "what has threads: go test -race, four packages at a time, as most mostly wait"; \
 	go test $(GOTEST) -race -p 4 -timeout 20m $(THREADED) || failed=1; \
 	REDLOCK_CHAOS=$(if $(filter file,$(origin FOR)),,$(FOR)) go test $(GOTEST) -race -v -timeout 20m ./test/chaos || failed=1; \
-	for module in $(filter-out .,$(MODULES)); do \
-		echo "$$module: go test -race"; \
-		go -C "$$module" test $(GOTEST) -race -timeout 20m ./... || failed=1; \
+	for module in $(CHECKED); do \
+		echo "$$module: go test $(RACED)"; \
+		go -C "$$module" test $(GOTEST) $(RACED) -timeout 20m ./... || failed=1; \
 	done; \
 	echo "what -race would distort: go test -v -run '$(COST)' ./test/real/..."; \
 	go test $(GOTEST) -p 1 -v -run '$(COST)' ./test/real/... || failed=1; \
