@@ -133,7 +133,7 @@ func TestAStrangeStringIsSomebodyElsesLock(t *testing.T) {
 	on := rig.NewReal(t, 3)
 	for _, k := range strangeStrings() {
 		t.Run(k.name, func(t *testing.T) {
-			l := on.Locker(t, patient())
+			l := rig.NewRealLocker(t, on.NewClients(t, rig.Hang), patient()) // a busy server takes seconds for 32 MiB
 			majority := k.put(t, on.Direct[:2], "majority")
 			_, err := l.TryLock(t.Context(), "majority", rig.LongTTL)
 			rig.RequireNoOtherKind(t, err, redlock.ErrContended)
