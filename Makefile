@@ -27,7 +27,7 @@ GOTEST = -count=1 -vet=off -ldflags=-s
 
 # What has threads of its own, and so is tested with -race, too. The chaos comes after
 # the rest: it does not share a machine well.
-THREADED = ./internal/... ./test/real/... ./test/servers ./test/faultproxy ./test/simulation ./test/model ./examples/quickstart
+THREADED = ./internal/... ./test/real/... ./test/servers ./test/faultproxy ./test/simulation ./examples/quickstart
 
 # What make test leaves to make check, beside the other modules: SQLite and gRPC, which
 # two examples use, take long to compile.
