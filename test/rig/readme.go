@@ -59,3 +59,21 @@ func Blocks(t *testing.T, language string) []string {
 	require.NotEmpty(t, found, "no code block of language %q", language)
 	return found
 }
+
+// RequireShown checks that each block of Go in the README.md of the package that is tested
+// stands in its example_test.go as it is, and that there is one.
+func RequireShown(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	examples, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	shown := 0
+	for _, block := range Fence.FindAllStringSubmatch(string(text), -1) {
+		if block[1] == "go" {
+			shown++
+			require.True(t, strings.Contains(string(examples), "\n"+block[2]), "example_test.go does not have these lines:\n%s", block[2])
+		}
+	}
+	require.Positive(t, shown)
+}
