@@ -14,6 +14,9 @@ FOR ?= 60s
 CHECKED ?= $(filter-out .,$(MODULES))
 RACED   ?= -race
 
+# The histories that make check plays.
+HISTORIES ?= 300
+
 # What make bench measures. FOR is each case's own there unless it is given.
 CASES  ?= all
 ROUNDS ?=
@@ -99,7 +102,7 @@ check: ## Run what make test leaves out: -race, what takes long, other modules, 
 	go test $(GOTEST) -p 1 -v -run '$(COST)' ./test/real/... || failed=1; \
 	go -C test/benchmarks test $(GOTEST) -v -run '$(GUARD)' . || failed=1; \
 	echo "what -race would take long for: go test -v ./test/simulation, ./test/model"; \
-	go test $(GOTEST) -timeout 10m -v -run '^TestHistories$$' ./test/simulation || failed=1; \
+	go test $(GOTEST) -timeout 10m -v -run '^TestHistories$$' ./test/simulation -seeds $(HISTORIES) || failed=1; \
 	go test $(GOTEST) -timeout 10m ./test/model || failed=1; \
 	exit $$failed
 

@@ -60,6 +60,9 @@ func takeTurns(t *testing.T, l *redlock.Locker, turns, pace *atomic.Int64, offer
 func TestABreakNeverHitsTheNextHolder(t *testing.T) {
 	for _, tt := range []struct{ nodes, races int }{{1, 8000}, {3, 2000}} {
 		t.Run(fmt.Sprint(tt.nodes, " nodes"), func(t *testing.T) {
+			if rig.RaceEnabled {
+				tt.races /= 8
+			}
 			on := rig.NewReal(t, tt.nodes)
 			on.LoadScripts(t)
 			var turns, pace, broken atomic.Int64
