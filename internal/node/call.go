@@ -195,6 +195,7 @@ func (v *Call) Answered(a client.Answer, at time.Time) {
 	}
 	n.note(v.Command, nil)
 	n.native.told(in.native)
+	v.tell(v.Command, &in)
 	n.timed(took)
 	v.told.Store(true)
 	v.conclude(in)

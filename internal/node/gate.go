@@ -19,6 +19,9 @@ type line struct {
 	single bool                      // one server, that can tell who is still there
 	silent atomic.Pointer[time.Time] // until when it keeps none; nil if it always has
 	moves  moves
+
+	telling atomic.Int32 // messages to others that are under way
+	unheard atomic.Bool  // nobody can listen there
 }
 
 func (l *line) detect(c client.Client) {
@@ -45,6 +48,13 @@ func (n *Node) Mute() time.Duration {
 	n.line.silent.Store(&until)
 	return muted
 }
+
+// Unhear notes whether the node refuses to let the client listen.
+func (n *Node) Unhear(refuses bool) { n.line.unheard.Store(refuses) }
+
+// Unheard reports whether the node refuses to let the client listen: who stands in a line
+// there has to look when its turn is.
+func (n *Node) Unheard() bool { return n.line.unheard.Load() }
 
 // Single reports whether the node is one server, that can tell who listens to it.
 func (n *Node) Single() bool { return n.line.single }

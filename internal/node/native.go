@@ -195,7 +195,7 @@ func (v *Call) refused(err error) {
 func (v *Call) callNext(done client.Answer) client.Answer {
 	a := v.script(v.Command, nil)
 	if all, ok := a.Reply.([]any); ok && a.Err == nil && len(all) >= 2 && all[1] == ReservedMark {
-		done.Reply = []any{done.Reply, ReservedMark}
+		all[0], done.Reply = done.Reply, all
 	}
 	return done
 }

@@ -182,6 +182,7 @@ func (r *release) try(by *Call) (err error) {
 	if err = a.Err; err == nil {
 		err = in.read(r.command, a.Reply)
 	}
+	by.tell(r.command, &in)
 	effect = v.effect(r.command, in.Kind, err, begun)
 	return err
 }

@@ -27,6 +27,7 @@ func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered boo
 	if err = a.Err; err == nil {
 		err = in.read(c, a.Reply)
 		n.native.told(in.native)
+		v.tell(c, &in)
 	}
 	in.Effect, in.Twice = v.effect(c, in.Kind, err, begun), !v.again.IsZero()
 	if err == nil && in.had && v.first() {

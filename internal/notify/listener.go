@@ -22,6 +22,8 @@ const (
 	// does not confirm, up to maxRelisten.
 	relisten    = 100 * time.Millisecond
 	maxRelisten = 5 * time.Second
+	// refused is the pause after a refusal: it may be allowed later.
+	refused = time.Minute
 )
 
 // A listener is a goroutine with a connection. It ends soon after it is cancelled.
@@ -29,7 +31,7 @@ type listener struct {
 	listeners *Listeners
 	node      int
 	client    client.Subscriber
-	ready     chan struct{} // closed when the node has confirmed the subscription
+	ready     chan struct{} // closed when the node has confirmed the subscription, or refused it
 	cancel    context.CancelFunc
 	done      <-chan struct{} // closed when it is cancelled
 	heard     bool            // the node has confirmed this subscription; of the goroutine
@@ -77,10 +79,10 @@ func (l *listener) run(ctx context.Context) {
 		switch {
 		case errors.Is(err, redis.ErrClosed):
 			return
-		case err != nil && redis.HasErrorPrefix(err, "NOPERM"):
-			// It may be allowed again. That is asked before the node is a gate again: nobody
-			// is to count on what it does not hear yet.
-			pause = l.listeners.nodes[l.node].Mute() - maxRelisten
+		case client.Unknown(err): // by the user's rights, or by a proxy
+			l.listeners.nodes[l.node].Unhear(true)
+			l.confirm()
+			pause = refused
 		}
 		l.waits(pause)
 	}
@@ -101,6 +103,7 @@ func (l *listener) hear(ctx context.Context) (err error) {
 		switch m := in.(type) {
 		case *redis.Subscription:
 			l.heard = true
+			l.listeners.nodes[l.node].Unhear(false)
 			l.confirm()
 		case *redis.Message:
 			l.got.Add(1)
@@ -132,8 +135,8 @@ func (l *listener) confirm() {
 	}
 }
 
-// Confirmed reports whether the node has confirmed that it listens, by the channel that
-// [Listeners.Listen] has returned.
+// Confirmed reports whether the node has confirmed that it listens, or refused to, by the
+// channel that [Listeners.Listen] has returned.
 func Confirmed(ready <-chan struct{}) bool {
 	select {
 	case <-ready:
@@ -168,6 +171,9 @@ func (l *listener) isHeard(resource string) bool {
 		l.dropStale(resource)
 	}
 	n, err := l.send(e.publish()...)
+	if client.Unknown(err) { // nor may others, most likely
+		e.nodes[l.node].Unhear(true)
+	}
 	if err != nil || n > 0 {
 		return true
 	}

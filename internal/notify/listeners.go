@@ -6,11 +6,11 @@
 package notify
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/b0401464/redlock/internal/node"
+	"github.com/b0401464/redlock/internal/script"
 )
 
 const (
@@ -48,11 +48,11 @@ type subscriber struct {
 // New returns what listens for the Locker that is called self, on no node yet. wake is told
 // of each message: on which node it came and for which resource.
 func New(nodes []*node.Node, self any, wake func(node int, resource string)) *Listeners {
-	return &Listeners{nodes: nodes, channel: fmt.Sprint("redlock:", self), wake: wake, all: make([]subscriber, len(nodes))}
+	return &Listeners{nodes: nodes, channel: script.Channel(self), wake: wake, all: make([]subscriber, len(nodes))}
 }
 
 // Listen has a connection listen on a node until Unlisten is called. The channel
-// is closed when the node has confirmed that; it is nil after Close.
+// is closed when the node has confirmed that, or refused it; it is nil after Close.
 func (e *Listeners) Listen(node int) chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -190,7 +190,7 @@ func (e *Listeners) Check(node int, resource string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := &e.all[node]
-	if l := n.listener; l != nil && Confirmed(l.ready) && time.Since(n.checked) >= recheck<<min(n.moves, maxMoves) {
+	if l := n.listener; l != nil && Confirmed(l.ready) && !e.nodes[node].Unheard() && time.Since(n.checked) >= recheck<<min(n.moves, maxMoves) {
 		n.checked = time.Now()
 		e.background(n, func() { e.check(l, resource) })
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/b0401464/redlock/internal/command"
 	"github.com/b0401464/redlock/internal/node"
 	"github.com/b0401464/redlock/internal/notify"
+	"github.com/b0401464/redlock/internal/script"
 )
 
 // NoGate is the gate of a resource that has no line.
@@ -20,6 +21,7 @@ const NoGate = notify.NoGate
 // majority alone.
 type lines struct {
 	self  any // names this Locker
+	looks any // and where nobody can tell it that it is next, so that it looks
 	gates notify.Gates
 
 	mu      sync.Mutex
@@ -29,7 +31,7 @@ type lines struct {
 // EnableLines makes the nodes use lines, as the Locker that is called self. names
 // has what every process calls each node.
 func (f *Nodes) EnableLines(self string, names []string) {
-	f.lines = &lines{self: self, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
+	f.lines = &lines{self: self, looks: self + script.Looks, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
 }
 
 // NewListeners returns what listens for the Locker. wake is told of each message: on which node
@@ -177,7 +179,10 @@ func (g *Grant) enter(t Plan) {
 	}
 	gt := &gate{node: t.Gate, came: t.Came, stale: t.Stale, quiet: t.free(), looks: t.Holder.Mark != ""}
 	g.gate = gt
-	came := t.Came
+	came, self := t.Came, g.nodes.lines.self
+	if g.nodes.Unheard(t.Gate) {
+		self = g.nodes.lines.looks
+	}
 	if _, far := g.nodes.Renewal(t.Gate); far && came != "" && came != Now {
 		came = fmt.Sprint(came, " ", node.MaxReservation.Milliseconds())
 	}
@@ -186,7 +191,7 @@ func (g *Grant) enter(t Plan) {
 	}
 	// Who asks again and again has nothing to release where it is refused.
 	g.commands.Enter(&gt.commands, g.series.Resources()[0], command.Entry{
-		Node: t.Gate, Self: g.nodes.lines.self, Came: came, Once: t.InTurn || t.Called, Looks: gt.looks, Only: g.nodes.Size() == 1,
+		Node: t.Gate, Self: self, Came: came, Once: t.InTurn || t.Called, Looks: gt.looks, Only: g.nodes.Size() == 1,
 	})
 }
 

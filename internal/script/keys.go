@@ -1,6 +1,7 @@
 package script
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -32,6 +33,12 @@ func Counter(resource string) string {
 	}
 	return "{" + resource + "}" + counterSuffix
 }
+
+// Channel returns the channel on which a Locker is told that it is next.
+func Channel(locker any) string { return fmt.Sprint("redlock:", locker) }
+
+// Looks ends the name of a Locker that looks by itself whether it is next.
+const Looks = "~"
 
 // Suffixes of the keys beside a resource.
 const (

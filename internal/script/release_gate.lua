@@ -1,4 +1,4 @@
--- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "poptry" to tell besides, if nobody waits, which command of the server does the same, "leave" to leave the line and let the next one go, "undo" to let the next one go if something is removed, each with a space and how many to call until one hears it if that can be told, and with " =" and the mark of another value here that is no lock, as a majority had ours, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not; or {that, "next"} if it is reserved now, or {that, "native", which: "delex", "delifeq" or "none"}.
+-- KEYS resource, its line, its reservation; ARGV[1] value, ARGV[2] the releasing Locker, ARGV[3] "pop" to let the next one go, "poptry" to tell besides, if nobody waits, which command of the server does the same, "leave" to leave the line and let the next one go, "undo" to let the next one go if something is removed, each with a space and how many to call until one hears it if that can be told, and with " =" and the mark of another value here that is no lock, as a majority had ours, or "keep" to go back into the line, ARGV[4] ms to reserve for the next one or, to go back, when it came first as for the acquire; returns 1 if the resource was ours and is removed, -1 if it was not; or {that, "next"} if it is reserved now, or {that, "next", whom} if the server refuses to tell that one; or {that, "native", which: "delex", "delifeq" or "none"}.
 
 -- include native.lua
 
@@ -14,6 +14,7 @@ end
 
 -- include hint.lua
 -- include kept.lua
+-- include call.lua
 
 local mode, most, stale = string.match(ARGV[3], "^(%a+) ?(%d*) ?=?(%x*)$")
 if mode == "keep" then
@@ -41,29 +42,33 @@ if value and (stale == "" or string.sub(redis.sha1hex(value), 1, 8) ~= stale) th
 if hint(redis.pcall("EXISTS", KEYS[3])) ~= 0 then
   -- Who stands in line has reserved it for itself, and is to hear of this. Any other was called.
   local own = hint(redis.pcall("GET", KEYS[3]))
-  local heard = not (own and hint(redis.pcall("ZSCORE", KEYS[2], own))) or hint(redis.pcall("PUBLISH", "redlock:" .. own, KEYS[1]))
-  if heard ~= 0 or not tonumber(most) then
+  local heard, untold = true, nil
+  if own and hint(redis.pcall("ZSCORE", KEYS[2], own)) then heard, untold = call(own, KEYS[1]) end
+  if heard or not tonumber(most) then
     local left = hint(redis.pcall("PTTL", KEYS[3])) or 0
     if not value and left > 0 and left <= 1000 then redis.pcall("SET", KEYS[1], kept, "PX", left) end
-    return {result, "next"}
+    return {result, "next", untold}
   end
   redis.pcall("DEL", KEYS[3])
   if not value then redis.call("DEL", KEYS[1]) end
 end
 local heads = hint(redis.pcall("ZRANGE", KEYS[2], 0, (tonumber(most) or 1) - 1)) or {}
-local chosen, dead = nil, 0
+local chosen, untold, dead = nil, nil, 0
 for i, head in ipairs(heads) do
+  local heard
+  heard, untold = call(head, KEYS[1])
   -- Nobody listens for a process that has died. Where that cannot be told of
   -- anyone, the first one has its turn.
-  if hint(redis.pcall("PUBLISH", "redlock:" .. head, KEYS[1])) ~= 0 or not tonumber(most) then
+  if heard or not tonumber(most) then
     chosen = head
     break
   end
   dead = i
 end
 if chosen then
-  redis.pcall("SET", KEYS[3], chosen, "PX", ARGV[4])
-  if not value then redis.pcall("SET", KEYS[1], kept, "PX", ARGV[4]) end
+  local ms = lasts(chosen, ARGV[4])
+  redis.pcall("SET", KEYS[3], chosen, "PX", ms)
+  if not value then redis.pcall("SET", KEYS[1], kept, "PX", ms) end
 end
 if heads[1] then redis.pcall("ZREMRANGEBYRANK", KEYS[2], 0, chosen and dead or dead - 1) end
-return chosen and {result, "next"} or result
+return chosen and {result, "next", untold} or result

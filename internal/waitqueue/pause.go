@@ -30,6 +30,8 @@ func (w *Waiter) pauseInLine(res *round.Result, s *Facts) time.Duration {
 		age = 0
 	}
 	switch {
+	case s.Looks && w.joined && res.Gate.Refused && !res.Gate.Empty:
+		return lookPause(res.Gate.Left, res.Gate.Rank, age, s.Random())
 	case w.joined && res.Gate.Refused:
 		left := res.Gate.Left
 		if res.Gate.Empty {
@@ -86,6 +88,30 @@ func (w *Waiter) polls(s *Facts) time.Duration {
 		pause = min(pause, time.Duration((0.75+s.Random()/2)*float64(s.Pace)))
 	}
 	return pause
+}
+
+// Bounds of lookPause.
+const (
+	minLookPause = time.Millisecond     // of the first one
+	rankLook     = 2 * time.Millisecond // for each one before
+	agePerLook   = 50
+	maxAgeLook   = 100 * time.Millisecond
+)
+
+// lookPause is linePause where nobody can tell a Locker that it is next. The first one in
+// line finds that late by its pause, so that is short, a part of how long the holder has had
+// the resource; and those behind it look in time to find that they are the first one.
+func lookPause(left time.Duration, rank int, age time.Duration, u float64) time.Duration {
+	rank = min(max(rank, 0), int(maxLinePause/rankLook))
+	pause := max(minLookPause, min(age/agePerLook, maxAgeLook))
+	if rank > 0 {
+		pause = max(time.Duration(rank)*rankLook, min(age/agePerPoll, maxAgePoll))
+	}
+	pause = time.Duration((0.5 + u/2) * float64(pause))
+	if left < 0 || left >= pause {
+		return pause
+	}
+	return min(pause, left+time.Millisecond+time.Duration(rank)*lineSpread)
 }
 
 // Bounds of linePause.

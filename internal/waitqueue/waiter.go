@@ -150,6 +150,7 @@ type Facts struct {
 	Gate    bool          // the resource has one
 	Well    bool          // that may still tell this Locker when it is its turn
 	Listens bool          // something listens for that, or tries to
+	Looks   bool          // nobody can tell this Locker, so it looks when its turn is
 	Renewal time.Duration // how often the first one in the line of a gate that is far away is to ask; 0 elsewhere
 	Pace    time.Duration // how often those who wait behind it here would ask
 }

@@ -1,10 +1,15 @@
 package simulation
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"github.com/b0401464/redlock/internal/script"
+)
 
 // The order of the line, (f), is judged where nothing is wrong for the one who is
 // passed, and was not a moment ago: its process is alive, its messages take little
-// time and arrive, its connection listens, and the nodes are well. For the others
+// time and arrive, its connection listens, or it looks by itself, and the nodes are well. For the others
 // anything may be wrong.
 
 // mostOvertaken is how often a waiter may be passed, in all, by later ones that the
@@ -30,6 +35,7 @@ func (w *world) called(n *node, resource, self string) {
 	for _, x := range line {
 		switch {
 		case x.process == called.process:
+		case n.serves(resource, x): // who was next has reserved it for after that one
 		case !x.ready(n):
 			w.stats.Line.Unjudged++
 		case x.came.Before(called.came):
@@ -41,6 +47,13 @@ func (w *world) called(n *node, resource, self string) {
 			w.stats.Line.Judged++
 		}
 	}
+}
+
+// serves reports whether the gate has the value of a waiter, which may not know that yet.
+func (n *node) serves(resource string, x *waiter) bool {
+	held, err := n.redis.Get(resource)
+	v := n.w.values[[2]string{held, resource}]
+	return err == nil && v != nil && v.waiter == x
 }
 
 // passedOn checks that a release, or one who leaves the line, calls somebody if the
@@ -62,7 +75,7 @@ func (w *world) passedOn(n *node, c *command, resource, reserved string) {
 
 // ready reports whether a waiter is in line at a node and nothing is wrong for it.
 func (x *waiter) ready(n *node) bool {
-	return x.gate == n && x.process.calm() && x.process.hears(n) && !x.late() && !x.lapsed
+	return x.gate == n && x.process.calm() && (x.process.hears(n) || strings.HasSuffix(x.process.self, script.Looks)) && !x.late() && !x.lapsed
 }
 
 // late reports whether a waiter was called and has not come yet, so that what was

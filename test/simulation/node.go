@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -129,7 +130,13 @@ func (n *node) run(m *message, c *command) (reply []byte) {
 		if m.conn.closed {
 			return nil
 		}
+		if m.conn.link.process.deaf {
+			return []byte("-NOPERM No permissions to access a channel\r\n")
+		}
 		return m.conn.listen(channel)
+	}
+	if n.w.profile.mute && strings.EqualFold(c.args[0], "eval") { // the node knows no script by the name of another one
+		c.args[1] = strings.ReplaceAll(c.args[1], `"PUBLISH"`, `"REFUSED"`)
 	}
 	if n.loads.After(time.Now()) && c.op != other {
 		return []byte("-LOADING Redis is loading the dataset in memory\r\n")

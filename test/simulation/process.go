@@ -21,6 +21,7 @@ type process struct {
 	links   []*link
 	wall    time.Duration   // how far its wall clock is off
 	plain   bool            // it runs no scripts
+	deaf    bool            // it may not listen
 	hasty   bool            // its clients have the options that the README recommends
 	under   int             // node calls under way
 	life    context.Context //nolint:containedctx // ends when it is killed
@@ -46,6 +47,7 @@ func newProcess(w *world) *process {
 	w.links = append(w.links, p.links...)
 	var opts []redlock.Option
 	p.plain = chance(w.random("plain", p.id), w.profile.plain)
+	p.deaf = chance(w.random("deaf", p.id), w.profile.deaf)
 	switch {
 	case p.plain:
 		opts = append(opts, redlock.WithoutScripts())
@@ -68,7 +70,7 @@ func newProcess(w *world) *process {
 	}
 	p.locker = locker
 	w.everybody = append(w.everybody, p)
-	w.log("process %d begins, recommended client options: %t, in batches: %t, without scripts: %t, its wall clock is off by %v", p.id, p.hasty, piped, p.plain, p.wall)
+	w.log("process %d begins, recommended client options: %t, in batches: %t, without scripts: %t, may listen: %t, its wall clock is off by %v", p.id, p.hasty, piped, p.plain, !p.deaf, p.wall)
 	return p
 }
 

@@ -30,6 +30,8 @@ type profile struct {
 	several float64          // share of locks on several resources
 	fenced  bool             // all processes take tokens, not only every second one
 	keeps   time.Duration    // how long a node does not vote after a restart; 0 if it does
+	deaf    float64          // share of processes that may not listen
+	mute    bool             // scripts may not publish
 	plain   float64          // share of processes that run no scripts; they take no tokens
 	keep    time.Duration    // of the counters of tokens
 	fair    weather          // in and after an episode
@@ -51,13 +53,19 @@ var profiles = []func(*rand.Rand) profile{crowd, jitter, mixed, mixed, amnesia, 
 // lines are those in which many wait in line.
 var lines = []func(*rand.Rand) profile{queue, queue, throng}
 
-func pickProfile(r, line, several, plain, quarantine *rand.Rand) profile {
+func pickProfile(r, line, several, plain, quarantine, channel *rand.Rand) profile {
 	p := profiles[r.IntN(len(profiles))](r)
 	if chance(line, 0.2) {
 		p = lines[r.IntN(len(lines))](r)
 	}
 	if chance(several, 0.3) {
 		p.resources, p.several = 3, 0.2+0.6*several.Float64()
+	}
+	switch u := channel.Float64(); {
+	case u < 0.1:
+		p.deaf = 0.3 + 0.7*channel.Float64()
+	case u < 0.2:
+		p.mute = true
 	}
 	p.skewed = chance(r, 0.4)
 	if chance(r, 0.5) {

@@ -141,7 +141,9 @@ func (n *node) lined(m *message, c *command, before []gateView, answer string) {
 // asked notes what a command has told of a waiter.
 func (n *node) asked(m *message, c *command, before, after gateView, answer string) {
 	w, p := n.w, m.conn.link.process
-	p.self = c.locker
+	if c.op == acquire { // a release may take somebody else out of the line
+		p.self = c.locker
+	}
 	if score, err := n.redis.ZScore(c.args[4], c.locker); err == nil {
 		w.given(place{c.keys[0], c.locker, score}) // who goes back to the line is not told
 	}

@@ -44,7 +44,7 @@ type world struct {
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, began: time.Now(), values: make(map[[2]string]*value), places: make(map[place]time.Time)}
 	random := w.random("profile")
-	w.profile = pickProfile(random, w.random("line"), w.random("several"), w.random("plain"), w.random("quarantine"))
+	w.profile = pickProfile(random, w.random("line"), w.random("several"), w.random("plain"), w.random("quarantine"), w.random("channel"))
 	for i := range w.profile.nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
