@@ -1,10 +1,11 @@
-// Package recipes has the recipes of the README: what programs do most often with a lock, each
-// as a function to copy. Their tests hold them to what the README says of them.
+// Package recipes has the recipes of docs/recipes.md: what programs do most often with a lock, each
+// as a function to copy. Their tests hold them to what that page says of them.
 package recipes
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net/http"
 	"time"
@@ -47,19 +48,19 @@ func ByHand(ctx context.Context, locker *redlock.Locker,
 	defer cancel()
 
 	err = drawAndCharge(held, lock) // what the function of With does, above
-	if !lock.Valid() {              // somebody else may have begun before that was done
+	if !lock.Valid() {              // another process may have begun before that was done
 		return errors.Join(redlock.ErrLockLost, err)
 	}
 	return err
 }
 
-// UnlessBusy does nothing if somebody else is at it.
+// UnlessBusy does nothing if another process is at it.
 func UnlessBusy(ctx context.Context, locker *redlock.Locker,
 	charge func(ctx context.Context, invoice int) error,
 ) error {
 	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
 	if errors.Is(err, redlock.ErrContended) {
-		return nil // somebody else is at it
+		return nil // another process is at it
 	}
 	if err != nil {
 		return err
@@ -150,4 +151,21 @@ func ImportAll(ctx context.Context, locker *redlock.Locker, batches []string,
 		}
 		return nil
 	}, nil)
+}
+
+// Ready returns an error if the nodes are not fit for locks.
+func Ready(ctx context.Context, locker *redlock.Locker) error {
+	report, err := locker.Check(ctx, 30*time.Second) // the longest TTL of your locks
+	if err != nil {
+		return err
+	}
+	for _, f := range report.Findings {
+		if f.Code == redlock.CodeNoMajority || f.Severity == redlock.SeverityUnsafe {
+			return fmt.Errorf("not fit for locks:\n%v", report)
+		}
+	}
+	if report.Worst() != 0 { // one node of several is down, something is slow, or worth knowing
+		log.Print(report)
+	}
+	return nil
 }

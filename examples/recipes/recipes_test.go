@@ -194,3 +194,13 @@ func TestTheImportStopsWhenItsLockRunsOut(t *testing.T) {
 		}
 	})
 }
+
+func TestAProgramIsReadyUnlessItsNodesAreUnfit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := redlocktest.New(t, 3)
+		err := recipes.Ready(t.Context(), nodes.Locker())
+		t.Log(err)
+		err = recipes.Ready(t.Context(), nodes.Locker(redlock.WithRestartQuarantine(time.Minute)))
+		t.Log(err)
+	})
+}

@@ -21,7 +21,7 @@ type process struct {
 	links   []*link
 	wall    time.Duration   // how far its wall clock is off
 	plain   bool            // it runs no scripts
-	hasty   bool            // its clients have the options that the README recommends
+	hasty   bool            // its clients have the options that docs/nodes.md recommends
 	under   int             // node calls under way
 	life    context.Context //nolint:containedctx // ends when it is killed
 	end     context.CancelFunc
