@@ -86,7 +86,7 @@ func Nightly(ctx context.Context, locker *redlock.Locker, report func(context.Co
 	// The tick is not released: a host whose clock is behind finds it taken.
 	_, err := locker.Lock(ctx, "nightly-report:tick", time.Hour, redlock.WithMaxWait(time.Second))
 	if errors.Is(err, redlock.ErrContended) {
-		return nil // another host makes it, or has made it
+		return nil // another host makes the report, or has made it
 	}
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 		switch {
 		case err == nil:
 			w.WriteHeader(http.StatusNoContent)
-		case r.Context().Err() != nil: // nobody is there to read an answer
+		case r.Context().Err() != nil: // the client has gone
 		case errors.Is(err, redlock.ErrLockLost):
 			http.Error(w, "cut off: another request may have begun before this one ended", http.StatusInternalServerError)
 		case began: // what shipOrder returns may be of any kind
@@ -117,7 +117,7 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 			http.Error(w, "another request is working on this order", http.StatusConflict)
 		default: // ErrNoQuorum or ErrShutdown
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "no lock to be had", http.StatusServiceUnavailable)
+			http.Error(w, "the lock is not available", http.StatusServiceUnavailable)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 func Lead(ctx context.Context, locker *redlock.Locker, work func(ctx context.Context, token int64) error) error {
 	return leader.Run(ctx, locker, "leader", 15*time.Second, func(ctx context.Context, term leader.Term) error {
 		return work(ctx, term.Token) // this process leads until ctx ends
-	}, leader.WithErrorHandler(func(err error) { log.Print("stand again: ", err) }))
+	}, leader.WithErrorHandler(func(err error) { log.Print("standing again: ", err) }))
 }
 
 // ImportAll imports batches one by one and holds the lock all the while.
@@ -143,7 +143,7 @@ func ImportAll(ctx context.Context, locker *redlock.Locker, batches []string,
 			if err := importBatch(ctx, batch); err != nil {
 				return err
 			}
-			// ErrNoQuorum means that nobody knows: the lock is valid until
+			// ErrNoQuorum means that the outcome is unknown: the lock is valid until
 			// lock.Until(), and ctx ends then unless a later Extend succeeds.
 			if err := lock.Extend(ctx, ttl); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
 				return err

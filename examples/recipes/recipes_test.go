@@ -198,9 +198,11 @@ func TestTheImportStopsWhenItsLockRunsOut(t *testing.T) {
 func TestAProgramIsReadyUnlessItsNodesAreUnfit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := redlocktest.New(t, 3)
-		err := recipes.Ready(t.Context(), nodes.Locker())
-		t.Log(err)
-		err = recipes.Ready(t.Context(), nodes.Locker(redlock.WithRestartQuarantine(time.Minute)))
-		t.Log(err)
+		ready := func() error { return recipes.Ready(t.Context(), nodes.Locker()) }
+		require.NoError(t, ready())
+		nodes[:1].Down()
+		require.NoError(t, ready(), "the others are a majority")
+		nodes[:2].Down()
+		require.ErrorContains(t, ready(), "not fit for locks:")
 	})
 }
