@@ -224,7 +224,7 @@ func ExampleWithAutoExtend() {
 	ctx := context.Background()
 	err := locker.With(ctx, "search-index", 15*time.Second,
 		func(ctx context.Context, _ *redlock.Lock) error {
-			return rebuild(ctx) // for hours, if need be
+			return rebuild(ctx) // it may take hours
 		}, nil, redlock.WithAutoExtend(6*time.Hour))
 	switch {
 	case errors.Is(err, redlock.ErrHoldLimit):

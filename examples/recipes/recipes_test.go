@@ -190,7 +190,7 @@ func TestTheImportStopsWhenItsLockRunsOut(t *testing.T) {
 			t.Errorf("got %v, want ErrLockLost", err)
 		}
 		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("stopped after %v, when somebody else may have had the lock", took)
+			t.Errorf("stopped after %v, when another caller may have had the lock", took)
 		}
 	})
 }
