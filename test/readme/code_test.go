@@ -66,7 +66,7 @@ func build(t *testing.T, name, program string) {
 	t.Helper()
 	root, dir := rig.Root(t), t.TempDir()
 	source, list := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
-	require.NoError(t, os.WriteFile(source, []byte(program), 0o600)) //nolint:gosec // a file of this test
+	require.NoError(t, os.WriteFile(source, []byte(program), 0o600))
 	overlay, err := json.Marshal(map[string]any{
 		"Replace": map[string]string{filepath.Join(root, name, "main.go"): source},
 	})
