@@ -12,14 +12,16 @@ import (
 
 // Check reports whether the nodes and their clients are fit for locks of that ttl. It sends
 // each node TIME and INFO, takes and releases a lock on a key of its own, and tries the
-// waiting line. It needs no CONFIG and leaves nothing on the nodes: a key that it cannot
-// delete expires within ten seconds. A node that is down is a finding, not an error.
+// waiting line. It needs no CONFIG and leaves nothing behind: a key that it cannot delete
+// expires within ten seconds. A node that is down is a finding, not an error.
 //
-// Call it when a program starts, or from a command; not for each lock. It asks all nodes at
-// once and returns within four node timeouts ([WithNodeTimeout]), even if all of them hang.
+// Call it when a program starts, and not for each lock. It asks all nodes at once and
+// returns within four node timeouts ([WithNodeTimeout]).
 //
-// The error matches [ErrInvalidArgument] for a ttl that [Locker.Lock] refuses, [ErrShutdown],
-// or ctx's error. After the last two the Report has what was known by then.
+// The error matches [ErrInvalidArgument] for a ttl that [Locker.Lock] refuses,
+// [ErrShutdown], or ctx's error. After the last two the Report has what was known by then.
+//
+// More: docs/inspect.md.
 func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
 	if err := l.canLock(ctx); err != nil {
 		return Report{}, err
@@ -59,13 +61,13 @@ func (l *Locker) Check(ctx context.Context, ttl time.Duration) (Report, error) {
 // A Report is what [Locker.Check] has found. It prints as a table with the findings below
 // it, and marshals to JSON, with durations in seconds.
 type Report struct {
-	TTL         time.Duration // of the locks that the nodes are to keep
+	TTL         time.Duration // of the locks that the nodes must keep
 	NodeTimeout time.Duration // of their calls
 	Nodes       []NodeReport  // in node order; several of a Cluster or a Ring, by address
 	Findings    []Finding     // the worst first; none if all is well
 }
 
-// A NodeReport is what a node has told of a server. What is not known is zero.
+// A NodeReport is what a node has told of its server. Fields that are not known are zero.
 type NodeReport struct {
 	Node      int           // which of the clients given to New, from 1
 	Addr      string        // host:port; empty if the client does not tell
@@ -73,7 +75,7 @@ type NodeReport struct {
 	Version   string        // of that
 	Role      string        // "primary" or "replica"
 	RoundTrip time.Duration // the shortest one seen
-	Ahead     time.Duration // what its clock is ahead of that of this process
+	Ahead     time.Duration // how far its clock is ahead of the clock of this process
 	Uptime    time.Duration // in whole seconds
 	Eviction  string        // its maxmemory-policy
 	MaxMemory int64         // in bytes
@@ -85,10 +87,10 @@ type NodeReport struct {
 
 // Worst returns the severity of the worst finding, zero if there is none.
 //
-// Do not decide by it alone whether locks are safe. [SeverityBroken] is the worst: one node that
-// is down has it, which does no harm where the others are a majority ([CodeNoMajority] says if
-// they are not). Whether a lock may be lost or granted twice is told by the findings
-// of [SeverityUnsafe], and those are in Findings whatever Worst is.
+// Do not decide by it alone whether locks are safe. One node that is down is
+// [SeverityBroken], the worst, and does no harm while the others are a majority;
+// [CodeNoMajority] says if they are not. Whether a lock may be lost or granted twice, the
+// findings of [SeverityUnsafe] tell, and those are in Findings whatever Worst is.
 func (r Report) Worst() Severity {
 	worst := Severity(0)
 	for _, f := range r.Findings {
@@ -97,11 +99,12 @@ func (r Report) Worst() Severity {
 	return worst
 }
 
-// String returns the Report for people to read, in lines of some 100 characters. Findings
-// that say the same of several nodes are one there. It does not end in a line break.
+// String returns the Report as a table, in lines of some 100 characters, with the findings
+// below it. It merges findings that say the same of several nodes. It does not end in a line
+// break.
 func (r Report) String() string { return r.plain().String() }
 
-// MarshalJSON returns an object with what the Report has and its worst severity.
+// MarshalJSON returns an object with the fields of the Report and its worst severity.
 func (r Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.plain()) }
 
 // reportOf returns what was found as the program sees it.
@@ -130,7 +133,7 @@ func (r Report) plain() *finding.Report {
 	return p
 }
 
-// A Finding is something about the set-up that is not as it should be.
+// A Finding is something wrong with the set-up, or worth knowing about it.
 type Finding struct {
 	Code     Code     `json:"code"`
 	Severity Severity `json:"severity"`
@@ -155,29 +158,29 @@ const (
 	CodeClusterMember Code = "cluster_member" // one server of a Cluster, behind a client for one
 	CodeReplica       Code = "replica"        // a replica, also of another node
 	CodeSameServer    Code = "same_server"    // two clients lead to one server
-	CodeForgets       Code = "forgets"        // a key was gone that had just been set
+	CodeForgets       Code = "forgets"        // a key that had just been set was gone
 	CodeEvicts        Code = "evicts"         // maxmemory-policy can evict locks
 	CodeNoAOF         Code = "no_aof"         // no append-only file
-	CodeAOFLate       Code = "aof_late"       // answers before that is on disk
-	CodeAOFFails      Code = "aof_fails"      // it could not be written
+	CodeAOFLate       Code = "aof_late"       // answers before a write is on disk
+	CodeAOFFails      Code = "aof_fails"      // the append-only file could not be written
 	CodeRestarted     Code = "restarted"      // up for less than the TTL
 	CodeActiveActive  Code = "active_active"  // writes at several sites
 	CodeGarnet        Code = "garnet"         // may not run a script in one step
 	CodeFailsOver     Code = "fails_over"     // the only node is a Cluster, a Sentinel group or a Ring
 	CodeFar           Code = "far"            // too far away for the node timeout, or the TTL
 	CodeNoLine        Code = "no_line"        // cannot keep a waiting line
-	CodeNoMessages    Code = "no_messages"    // who waits in line is not told
-	CodeReadTimeout   Code = "read_timeout"   // the client's is shorter than the node timeout
+	CodeNoMessages    Code = "no_messages"    // waiters in line are not told
+	CodeReadTimeout   Code = "read_timeout"   // that of the client is shorter than the node timeout
 	CodeSmallPool     Code = "small_pool"     // few connections
 	CodeClock         Code = "clock"          // off by more than a second
 	CodeEvenNodes     Code = "even_nodes"     // an even number of nodes
 	CodeNoInfo        Code = "no_info"        // INFO is refused, or does not tell all
 	CodeNotTried      Code = "not_tried"      // the user may not use the key of Check
-	CodeIncomplete    Code = "incomplete"     // Check was over before the node had told all
+	CodeIncomplete    Code = "incomplete"     // Check ended before the node had told all
 )
 
-// A Severity says how bad a [Finding] is. They are ordered: a worse one is larger. Zero is
-// none, of a Report without findings.
+// A Severity says how bad a [Finding] is: the larger, the worse. Zero is the severity of a
+// Report without findings.
 type Severity uint8
 
 // Severities.
@@ -194,7 +197,7 @@ func (s Severity) String() string { return finding.Severity(s).String() }
 // MarshalText returns what String does.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads what MarshalText has written.
+// UnmarshalText reads the text of MarshalText.
 func (s *Severity) UnmarshalText(text []byte) error {
 	severity, err := finding.ReadSeverity(string(text))
 	if err != nil {

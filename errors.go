@@ -19,48 +19,43 @@ import (
 
 // The kinds of errors. Compare with [errors.Is]; a [*LockError] has the details.
 var (
-	// ErrContended reports that enough nodes answered and somebody else has
-	// the lock, or that the votes of several contenders kept splitting. For a
-	// resource found locked a moment ago the node that keeps its line may be asked
-	// alone: it is believed for about half a second, and 0.1 s longer for each one
-	// before in the line, until all nodes are asked again. A call that would make
-	// one attempt asks nobody while its own Locker holds the resource, or one of them.
+	// ErrContended reports that enough nodes answered and another caller has the lock, or that
+	// the votes of several contenders kept splitting.
 	ErrContended = errors.New("redlock: held by another")
 
-	// ErrOtherHolder reports, by [Locker.Break], that another one has the lock by now.
+	// ErrOtherHolder reports, by [Locker.Break], that another holder has the lock by now.
 	ErrOtherHolder = errors.New("redlock: another one holds it by now")
 
-	// ErrNoQuorum reports that too few nodes answered in time. From Extend it
-	// means that the outcome is unknown and the lock valid until
-	// [Lock.Until]; from Unlock, that the lock ends by itself after its TTL.
+	// ErrNoQuorum reports that too few nodes answered in time. From Extend it means that the
+	// outcome is unknown, and the lock valid until [Lock.Until]. From Unlock it means that the
+	// lock ends by itself after its TTL.
 	ErrNoQuorum = errors.New("redlock: too few nodes answered")
 
-	// ErrLockLost reports that the lock expired, or that its value was taken
-	// or wiped on so many nodes that it does not stand on a majority any more.
+	// ErrLockLost reports that the lock expired, or that its value is gone from so many nodes
+	// that no majority is left.
 	ErrLockLost = errors.New("redlock: lock lost")
 
-	// ErrHoldLimit reports that the limit of [WithAutoExtend] was reached. The
-	// lock is not extended any more and ends after what is left of its TTL.
+	// ErrHoldLimit reports that the limit of [WithAutoExtend] was reached. The lock is not
+	// extended any more and ends after the rest of its TTL.
 	ErrHoldLimit = errors.New("redlock: limit of automatic extension reached")
 
 	// ErrUnlocked reports the use of a lock after its Unlock.
 	ErrUnlocked = errors.New("redlock: already unlocked")
 
-	// ErrShutdown reports that the Locker is shut down. What a call that was
-	// waiting then had tried is undone.
+	// ErrShutdown reports that the Locker is shut down. What a waiting call had tried is
+	// undone.
 	ErrShutdown = errors.New("redlock: locker is shut down")
 
-	// ErrTokenLimit reports that fencing counters have reached 2^53 − 1, the last
-	// token: of one node if a [NodeError] matches it, of so many that the resource
-	// cannot be locked with [WithFencing] any more if [ErrNoQuorum] stands beside it.
-	// That ends a call at once: waiting does not help.
+	// ErrTokenLimit reports that fencing counters have reached the last token, 2^53 − 1. With
+	// [ErrNoQuorum], so many nodes have that the resource cannot be locked with [WithFencing]
+	// any more, and waiting does not help. A [NodeError] that matches it is about one node.
 	ErrTokenLimit = errors.New("redlock: no fencing tokens left")
 
-	// ErrStaleToken reports, by [Fence.Admit], that a later holder has been there.
+	// ErrStaleToken reports, by [Fence.Admit], that a later holder has been admitted.
 	ErrStaleToken = errors.New("redlock: stale fencing token")
 
-	// ErrInvalidArgument reports an argument or an option that cannot be
-	// used. Nothing was sent to any node.
+	// ErrInvalidArgument reports an argument or an option that cannot be used, such as an empty
+	// resource, or a TTL under 1 ms or not above its drift. Nothing was sent to any node.
 	ErrInvalidArgument = errors.New("redlock: invalid argument")
 )
 
@@ -97,22 +92,21 @@ const (
 	OpRelease Op = "release" // on a node
 )
 
-// A LockError reports an operation that fewer nodes agreed to than needed, or
-// the end of a lock. It matches, by [errors.Is], each of the kinds it stands
-// for. Its text never contains the lock's value.
+// A LockError reports an operation on which too few nodes agreed, or the end of a lock. It
+// matches, by [errors.Is], each of the kinds it stands for. Its text never contains the
+// lock's value.
 //
-// It matches an error of package context only if the call's context has ended, and
-// not by the end of a lock ([Lock.Context]): nobody has cancelled anything then. An error of
-// Lock and its kin matches that end instead.
+// It matches an error of package context only if the context of the call has ended. If the
+// end of a lock ended that context (see [Lock.Context]), it matches that end instead.
 type LockError struct {
 	Op         Op            // OpLock, OpExtend, OpUnlock, OpHold, OpBreak or OpInspect
-	Resources  []string      // what was to be locked, sorted
-	Attempts   int           // how often it was tried: of Lock the first time and its retries; 0 if nothing was sent
+	Resources  []string      // the resources, sorted
+	Attempts   int           // of Lock the first attempt and its retries; 0 if nothing was sent
 	Agreed     int           // nodes that agreed in the last finished round
-	Quorum     int           // nodes that had to
+	Quorum     int           // nodes that had to agree
 	RetryAfter time.Duration // when a majority may be free again; 0 if unknown, Forever if keys have no expiry
 	Nodes      []*NodeError  // nodes that had failed when the last finished round was decided, in node order
-	HeldBy     Holder        // who has it instead, if that was told; of ErrContended and ErrOtherHolder
+	HeldBy     Holder        // the other holder, if it is known; of ErrContended and ErrOtherHolder
 
 	nodes  int           // how many there are
 	kinds  []fault.Kind  // it stands for their sentinels
@@ -189,8 +183,8 @@ func (e *LockError) Is(target error) bool {
 	return e != nil && slices.ContainsFunc(e.kinds, func(k fault.Kind) bool { return kinds[k].sentinel == target })
 }
 
-// Unwrap returns the context's error, if that ended the call, and the errors
-// of the nodes. If the end of a lock had ended the context, that is in its place.
+// Unwrap returns the error of the context that ended the call, or of the lock that ended
+// that context, and the errors of the nodes.
 func (e *LockError) Unwrap() []error {
 	if e == nil {
 		return nil
@@ -274,7 +268,8 @@ type NodeError struct {
 	Err  error
 }
 
-// Error names the node, the command and the reason in one line, long reasons cut.
+// Error returns one line that names the node, the command and the reason. It cuts long
+// reasons.
 func (e *NodeError) Error() string { return text.OneLine("redlock: " + e.text()) }
 
 func (e *NodeError) text() string {
@@ -288,14 +283,14 @@ func (e *NodeError) text() string {
 	return fmt.Sprintf("node %d (%s): %s: %s", e.Node, e.Addr, e.Op, reason)
 }
 
-// Is reports whether target is [ErrTokenLimit] and that is why the node failed.
+// Is reports whether target is [ErrTokenLimit] and the node failed for that reason.
 func (e *NodeError) Is(target error) bool {
 	return target == ErrTokenLimit && round.IsTokenLimit(e.Err)
 }
 
-// Unwrap returns Err, unless that matches an error of package context: a
-// network time-out of the node's own does, and would read as if the caller's
-// context had ended. It is still in Err and in the text.
+// Unwrap returns Err, unless Err matches an error of package context. A network time-out of
+// the node does, and would read as if the caller's context had ended. It is still in Err and
+// in the text.
 func (e *NodeError) Unwrap() error {
 	if errors.Is(e.Err, context.DeadlineExceeded) || errors.Is(e.Err, context.Canceled) {
 		return nil

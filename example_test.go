@@ -90,7 +90,7 @@ func ExampleLocker_Do() {
 		return charge(ctx, 42)
 	}, redlock.WithMaxWait(5*time.Second))
 	if errors.Is(err, redlock.ErrContended) {
-		fmt.Println("somebody else has it: nothing was done")
+		fmt.Println("another process has it: nothing was done")
 	}
 	fmt.Println(err) // the function's own error, a lost lock, or Redis is not available
 	// Output:
@@ -107,8 +107,8 @@ func ExampleLocker_With() {
 			if err := draw(ctx, 42); err != nil {
 				return err
 			}
-			// 10 s from now. ErrNoQuorum means that nobody knows: ctx ends when the
-			// lock would run out without that.
+			// 10 s from now. ErrNoQuorum means that the outcome is unknown: ctx ends
+			// when the lock would run out without that.
 			if err := lock.Extend(ctx, 10*time.Second); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
 				return err
 			}
@@ -123,7 +123,7 @@ func ExampleLocker_With() {
 	case errors.Is(err, redlock.ErrLockLost):
 		fmt.Println("the lock was lost before the function returned")
 	case errors.Is(err, redlock.ErrContended): // of With, as the function locks nothing itself
-		fmt.Println("somebody else has it: nothing was done")
+		fmt.Println("another process has it: nothing was done")
 	default:
 		fmt.Println(err) // the function's own error, or Redis is not available
 	}
@@ -159,12 +159,35 @@ func ExampleLocker_Lock() {
 	}
 	held, cancel := lock.Context(ctx) // ends with ctx, and when the lock is over
 	defer cancel()
-	fmt.Println(charge(held, 42), lock.Valid()) // if it is not, somebody else may have begun
+	fmt.Println(charge(held, 42), lock.Valid()) // if it is not, another process may have begun
 	fmt.Println(lock.Unlock(ctx))
 	// Output:
 	// charged
 	// <nil> true
 	// <nil>
+}
+
+func ExampleLock_Context() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second)
+	if err != nil {
+		log.Panic(err)
+	}
+	held, cancel := lock.Context(ctx) // ends with ctx, and when the lock is over
+	defer cancel()
+	fmt.Println(held.Err())
+
+	_ = lock.Unlock(ctx) // here the lock ends; it could also run out, or be lost
+	fmt.Println(held.Err())
+	fmt.Println("unlocked:", errors.Is(context.Cause(held), redlock.ErrUnlocked))
+	fmt.Println("lost:", errors.Is(context.Cause(held), redlock.ErrLockLost))
+	// Output:
+	// <nil>
+	// context canceled
+	// unlocked: true
+	// lost: false
 }
 
 func ExampleLock_Extend() {
@@ -175,7 +198,7 @@ func ExampleLock_Extend() {
 	if err != nil {
 		log.Panic(err)
 	}
-	err = lock.Extend(ctx, time.Minute) // from now on; ErrNoQuorum means that nobody knows
+	err = lock.Extend(ctx, time.Minute) // from now on; ErrNoQuorum means that the outcome is unknown
 	fmt.Println(err, time.Until(lock.Until()) > 10*time.Second)
 	_ = lock.Unlock(ctx)
 	// Output: <nil> true
@@ -188,11 +211,11 @@ func ExampleLocker_TryLock() {
 	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
 	fmt.Println(err)
 	_, err = locker.TryLock(ctx, "invoice:42", 10*time.Second)
-	fmt.Println("somebody else is at it:", errors.Is(err, redlock.ErrContended))
+	fmt.Println("another caller is at it:", errors.Is(err, redlock.ErrContended))
 	_ = lock.Unlock(ctx)
 	// Output:
 	// <nil>
-	// somebody else is at it: true
+	// another caller is at it: true
 }
 
 func ExampleWithAutoExtend() {
@@ -201,7 +224,7 @@ func ExampleWithAutoExtend() {
 	ctx := context.Background()
 	err := locker.With(ctx, "search-index", 15*time.Second,
 		func(ctx context.Context, _ *redlock.Lock) error {
-			return rebuild(ctx) // for hours, if need be
+			return rebuild(ctx) // it may take hours
 		}, nil, redlock.WithAutoExtend(6*time.Hour))
 	switch {
 	case errors.Is(err, redlock.ErrHoldLimit):
@@ -277,17 +300,17 @@ func ExampleWithUnlockErrorHandler() {
 	clients, closeNodes := rig.StartNodes()
 	defer closeNodes()
 	locker, err := redlock.NewSingle(clients[0], redlock.WithUnlockErrorHandler(func(err error) {
-		fmt.Println("somebody has removed the lock:", errors.Is(err, redlock.ErrLockLost))
+		fmt.Println("the lock was removed:", errors.Is(err, redlock.ErrLockLost))
 	}))
 	if err != nil {
 		log.Panic(err)
 	}
 	err = locker.Do(context.Background(), "invoice:42", 10*time.Second, func(ctx context.Context) error {
-		return clients[0].Del(ctx, "invoice:42").Err() // by hand, as nobody should
+		return clients[0].Del(ctx, "invoice:42").Err() // by hand: never do that
 	})
 	fmt.Println(err)
 	// Output:
-	// somebody has removed the lock: true
+	// the lock was removed: true
 	// <nil>
 }
 
@@ -307,6 +330,44 @@ func ExampleWithOwner() {
 	// Output: billing-7f9c pid 4242 true
 }
 
+func ExampleLocker_Inspect() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	ctx := context.Background()
+	lock, err := locker.Lock(ctx, "invoice:42", 10*time.Second, redlock.WithOwner("billing-7f9c pid 4242"))
+	if err != nil {
+		log.Panic(err)
+	}
+	state, err := locker.Inspect(ctx, "invoice:42") // outdated when it arrives
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(state.Verdict, "by", state.Holder.Owner) // fmt.Println(state) prints a table
+	fmt.Println("for 10 s at most:", 0 < state.Remaining && state.Remaining <= 10*time.Second)
+	fmt.Println("it is this lock:", state.Holder.Mark == lock.Mark())
+	_ = lock.Unlock(ctx)
+	// Output:
+	// held by billing-7f9c pid 4242
+	// for 10 s at most: true
+	// it is this lock: true
+}
+
+func ExampleLocker_Check() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+	report, err := locker.Check(context.Background(), 30*time.Second) // the longest TTL of your locks
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(len(report.Nodes), "nodes, the worst finding is a", report.Worst()) // fmt.Println(report) prints a table
+	for _, f := range report.Findings {
+		if f.Severity >= redlock.SeverityUnsafe {
+			fmt.Println(f.Text, f.Remedy)
+		}
+	}
+	// Output: 3 nodes, the worst finding is a note
+}
+
 func ExampleLocker_Break() {
 	locker, closeAll := rig.StartLocker()
 	defer closeAll()
@@ -320,7 +381,7 @@ func ExampleLocker_Break() {
 		log.Panic(err)
 	}
 	fmt.Println(state.Verdict, "by", state.Holder.Owner)
-	// The process hangs, and is stopped. Nobody else is hit, should it have been replaced.
+	// The process hangs, and was stopped. Break never hits the next holder.
 	fmt.Println(locker.Break(ctx, "invoice:42", state.Holder.Mark))
 	// Output:
 	// held by billing-7f9c pid 4242

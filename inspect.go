@@ -15,18 +15,16 @@ import (
 	"github.com/b0401464/redlock/internal/value"
 )
 
-// Inspect tells what the nodes have of a resource: who holds it, for how long, who waits.
-// It is outdated when it arrives: print it, and decide nothing by it. To lock what is
-// free, use TryLock.
+// Inspect tells what the nodes have of a resource: who holds it, for how long, and who
+// waits. The answer is outdated when it arrives: print it, and decide nothing by it. To lock
+// what is free, use [Locker.TryLock].
 //
-// It asks all nodes at once, by commands that only read, and changes nothing. It returns
-// when all have answered, or after the node timeout: that of [WithNodeTimeout] if New was
-// given one, else 1 s. A node that does not answer, or cannot tell, has an error in its
-// [NodeState]; nobody else is told of it. What other libraries have put there is the lock
-// of a holder without an owner.
+// It asks all nodes at once, by commands that only read. It returns when all have answered,
+// or after the node timeout: that of [WithNodeTimeout] if New was given one, else 1 s. A
+// node that does not answer, or cannot tell, has an error in its [NodeState].
 //
 // The error matches [ErrInvalidArgument] for an empty resource, [ErrShutdown] after
-// [Locker.Shutdown], or ctx's error if that has ended: the State has what was told by then.
+// [Locker.Shutdown], or ctx's error. The State has what was known by then.
 //
 // More: docs/inspect.md.
 func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
@@ -44,23 +42,17 @@ func (l *Locker) Inspect(ctx context.Context, resource string) (State, error) {
 	return s, nil
 }
 
-// Break removes the lock of the holder with that mark, and of no other one. The holder is
-// not told: it learns that its lock is lost when it next extends it, by hand or
-// automatically, or when it unlocks it, and goes on until then or until its context ends. The
-// next holder overlaps with it, and only a fencing token keeps that from doing harm
-// ([WithFencing]). It is for an operator, when a holder hangs and its TTL is too long to wait.
+// Break removes the lock of the holder with that mark, and of no other. It is for an
+// operator, when a holder hangs. The holder is not told: it goes on until it next extends or
+// unlocks the lock, or its context ends. Meanwhile it overlaps with the next holder, and
+// only a fencing token keeps that from doing harm.
 //
-// Each node removes the value only if it is the one with that mark, so that a holder who has
-// come meanwhile is not hit. The next one in line is called as after an Unlock. Of a lock
-// on several resources only this one is free at once: it is lost as a whole when its holder next
-// extends it. mark is that of [LockError.HeldBy],
-// [State] or [Lock.Mark].
+// mark is that of [LockError.HeldBy], [State] or [Lock.Mark]. Of a lock on several
+// resources, only this one is free at once.
 //
-// The error is nil once a majority has removed the lock or has it not. It matches
-// [ErrOtherHolder] if a majority has the lock of another one, who is in
-// [LockError.HeldBy]; [ErrNoQuorum] if too few nodes answered: call Break again; ctx's error
-// if that ended the wait, while the removal goes on; [ErrShutdown]; and [ErrInvalidArgument].
-// It waits for the node timeout twice at most; see [Locker.Inspect].
+// The error is nil once a majority does not have the lock any more. It matches
+// [ErrOtherHolder] if another holder has it by now, [ErrNoQuorum] if too few nodes answered,
+// ctx's error, [ErrShutdown] or [ErrInvalidArgument].
 //
 // More: docs/inspect.md.
 func (l *Locker) Break(ctx context.Context, resource, mark string) error {
@@ -88,31 +80,31 @@ func (l *Locker) Break(ctx context.Context, resource, mark string) error {
 	return l.lockError(f)
 }
 
-// A Verdict is what follows from what the nodes have told of a resource.
+// A Verdict is the conclusion from what the nodes have of a resource.
 type Verdict string
 
 // Verdicts.
 const (
 	VerdictHeld    Verdict = "held"    // a majority has one and the same value
-	VerdictFree    Verdict = "free"    // no node that answered has any, and the others are no majority
+	VerdictFree    Verdict = "free"    // no node that answered has a value, and the others are no majority
 	VerdictSplit   Verdict = "split"   // some nodes have values, and none can have a majority
-	VerdictUnknown Verdict = "unknown" // too few answered: what the others have would decide it
+	VerdictUnknown Verdict = "unknown" // too few nodes answered to decide
 )
 
-// A State is what the nodes had of a resource when [Locker.Inspect] read them. It prints as a
-// table and marshals to JSON.
+// A State is what the nodes had of a resource when [Locker.Inspect] read them. It prints as
+// a table and marshals to JSON.
 type State struct {
 	Resource string
 	At       time.Time // when the nodes were asked
 	Verdict  Verdict
-	// Holder is who has the lock, or, where that is unknown, who may have it if that is
-	// one only; nobody otherwise. Remaining is how long it has it at most unless it
-	// extends the lock: Forever if keys have no expiry.
+	// Holder has the lock. If the verdict is unknown, it is the only possible holder, or
+	// nobody if there are several. Remaining is how long it has the lock at most unless
+	// it extends it: Forever if keys have no expiry.
 	Holder    Holder
 	Remaining time.Duration
 	Token     int64       // the largest of the fencing counters, the last token; 0 if there is none
 	Gate      int         // which of the clients given to New keeps the line, from 1; 0 if none does
-	Waiting   []Waiter    // who waits in line there, the next one first; the first 1000
+	Waiting   []Waiter    // the line there, the next one first; the first 1000
 	Nodes     []NodeState // in the order of the clients given to New
 }
 
@@ -120,16 +112,16 @@ type State struct {
 type NodeState struct {
 	Node      int           // which of the clients given to New, from 1
 	Addr      string        // as that of a [NodeError]
-	Holder    Holder        // whose value is there; nobody if none is
+	Holder    Holder        // the holder whose value is there, or nobody
 	Remaining time.Duration // for how long; Forever if the key has no expiry
-	Kept      bool          // nobody's is, and the gate keeps the resource for the next one in line
-	Token     int64         // what the fencing counter stands at; 0 if there is none
-	Waiting   int           // how many stand in a line there: elsewhere than at the gate, those who know other nodes
-	Err       error         // a [*NodeError]: why it has not told what is there
-	PartErr   error         // a [*NodeError]: why it has told that only, and not the counter or the line
+	Kept      bool          // no value is there: the gate reserves the resource for the next waiter
+	Token     int64         // of the fencing counter; 0 if there is none
+	Waiting   int           // how many wait in a line there; elsewhere than at the gate, they know other nodes
+	Err       error         // a [*NodeError]: why the node has not told what is there
+	PartErr   error         // a [*NodeError]: why it has told the holder, and not the counter or the line
 }
 
-// A Waiter is a Locker that waits in line for a resource: of its callers, the first one.
+// A Waiter is a Locker that waits in line for a resource.
 type Waiter struct {
 	Mark   string    // names the Locker
 	Owner  string    // of the [WithOwner] that its New was given; empty if there was none
@@ -137,20 +129,19 @@ type Waiter struct {
 	Called bool      // the resource is reserved for it
 }
 
-// A Holder is who has a lock, as far as its value on the nodes tells. The zero Holder is
-// nobody.
+// A Holder is who has a lock, by the lock's value on the nodes. The zero Holder is nobody.
 type Holder struct {
 	Mark  string    // names the value; see [Lock.Mark]
 	Owner string    // of its [WithOwner]; empty if it has none, as with another library
 	Since time.Time // when it was taken, by the clock of the holder; zero without an owner
 }
 
-// String returns a line that says what follows from what the nodes have told, a table of that,
-// and one of the line if somebody waits. It does not end in a line break.
+// String returns a line with the conclusion, a table of the nodes, and one of the line if a
+// Locker waits. It does not end in a line break.
 func (s State) String() string { return s.plain().String() }
 
-// MarshalJSON returns an object whose names are in snake case. Times are in RFC 3339, durations
-// in seconds, −1 for one without an end, and errors are their texts.
+// MarshalJSON returns an object whose names are in snake case. Times are in RFC 3339,
+// durations in seconds (−1 for one without an end), and errors are their texts.
 func (s State) MarshalJSON() ([]byte, error) { return json.Marshal(s.plain()) }
 
 // doubt has a lock of this Locker that was broken asked for on the nodes, so that its holder

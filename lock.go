@@ -14,12 +14,12 @@ import (
 	"github.com/b0401464/redlock/internal/round"
 )
 
-// A Lock is a lock that was granted, on one resource or on several. It is made by
-// [Locker.Lock] or [Locker.LockAll] and safe for concurrent use. A copy stands for the
-// same lock. A nil or zero Lock is one that has been unlocked. It need not
-// be unlocked: then it ends by itself after its TTL, and nothing of it is left.
-// One that is extended automatically ends so once the program has dropped all
-// copies of it and the contexts taken from it have ended.
+// A Lock is a granted lock on one resource or several. It is safe for concurrent use, and a
+// copy stands for the same lock. A nil or zero Lock counts as unlocked.
+//
+// A Lock need not be unlocked: it ends by itself after its TTL and leaves nothing behind.
+// Automatic extension stops once the program has dropped all copies of the Lock and the
+// contexts taken from it have ended.
 type Lock struct {
 	*handle // nil in a zero Lock
 }
@@ -90,9 +90,9 @@ func (k *Lock) Resources() []string {
 	return slices.Clone(k.hold.Resources)
 }
 
-// Value returns the value that stands for this lock on the nodes: random, and behind that
-// what [WithOwner] says. Who knows it can release the lock: keep it out of logs, where
-// [Lock.Mark] names the lock.
+// Value returns the value of this lock on the nodes: random digits, and behind them the text
+// of [WithOwner]. A client that knows it can release the lock, so keep it out of logs. Log
+// [Lock.Mark] instead.
 func (k *Lock) Value() string {
 	if k.zero() {
 		return ""
@@ -100,9 +100,9 @@ func (k *Lock) Value() string {
 	return k.hold.Value()
 }
 
-// Mark returns the short name of the lock by which errors and [Locker.Inspect] name its
-// holder: 8 hexadecimal digits of a hash of its value. It can be logged: nobody can release
-// the lock by it, but for an operator with [Locker.Break]. It is empty for a zero Lock.
+// Mark returns the short name by which errors and [Locker.Inspect] name the holder: 8
+// hexadecimal digits of a hash of the lock's value. It may be logged: only an operator can
+// use it, with [Locker.Break]. It is empty for a zero Lock.
 func (k *Lock) Mark() string {
 	if k.zero() {
 		return ""
@@ -110,10 +110,8 @@ func (k *Lock) Mark() string {
 	return k.hold.Name().Mark
 }
 
-// Until returns the moment until which the lock is valid if it is not extended,
-// or was if it is over: the time just before the first command of the round
-// that granted or last extended it, plus the TTL, less the drift. It is the
-// zero time for a zero Lock.
+// Until returns the end of the lock's validity: the start of the round that granted or last
+// extended it, plus the TTL, less the drift. It is the zero time for a zero Lock.
 func (k *Lock) Until() time.Time {
 	if k.zero() {
 		return time.Time{}
@@ -121,8 +119,8 @@ func (k *Lock) Until() time.Time {
 	return k.hold.Until()
 }
 
-// Valid reports whether the lock is held and its validity not over, by the
-// monotonic and by the wall clock. It is false from the call of Unlock on.
+// Valid reports whether the lock is held and still valid, by the monotonic and by the wall
+// clock. It is false from the call of Unlock on.
 func (k *Lock) Valid() bool { return !k.zero() && k.hold.Valid() }
 
 func (k *Lock) zero() bool { return k == nil || k.handle == nil }
@@ -130,23 +128,16 @@ func (k *Lock) zero() bool { return k == nil || k.handle == nil }
 // unlockedZero returns the error of using a nil or zero Lock.
 func unlockedZero(op Op) error { return &LockError{Op: op, kinds: []fault.Kind{fault.Unlocked}} }
 
-// Extend sets the TTL anew, to ttl from now on; it never adds to it. With a ttl
-// smaller than what is left, the lock is valid for that long only, while the
-// keys on the nodes last as long as before. ttl is cut to whole milliseconds.
+// Extend sets the TTL to ttl from now on; it never adds to it. With a smaller ttl the
+// validity gets shorter, while the keys on the nodes last as long as before. A round without
+// a majority is repeated as [WithRetry] says, while the lock is valid. ctx bounds the
+// waiting only.
 //
-// A round that found no majority is repeated by the lock's retry schedule (see
-// [WithRetry]) while the lock is valid. ctx bounds the waiting only. Rounds of
-// several calls for the same lock, and of automatic extension, run one after the
-// other.
-//
-// The error matches [ErrLockLost] if the lock is over or is found gone from so
-// many nodes that it does not stand on a majority: that is final, and what is
-// left of it is removed in the background. It matches [ErrNoQuorum], and ctx's
-// error too if ctx ended the wait, if the outcome is unknown: the lock is then
-// valid until [Lock.Until], which that did not make later. It matches ctx's error alone
-// if that ended before anything was sent: the lock is as it was. It matches
-// [ErrUnlocked] after Unlock, and [ErrInvalidArgument] for a ttl that Lock would
-// not take.
+// The error matches [ErrLockLost] if the lock is over or gone from too many nodes, which is
+// final. It matches [ErrNoQuorum] if the outcome is unknown: the lock is then valid until
+// [Lock.Until]. If ctx ended the wait, it matches ctx's error too; if nothing was sent by
+// then, ctx's error alone. It matches [ErrUnlocked] after Unlock, and [ErrInvalidArgument]
+// for a bad ttl.
 func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	if ctx == nil {
 		return invalid("nil context")
@@ -173,18 +164,16 @@ func (k *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	return err
 }
 
-// Context returns a context that ends with parent and when the lock is over: at the
-// end of its validity, when an extension finds it lost, at Unlock before anything is
-// sent, and at the limit of [WithAutoExtend]. Its [context.Cause] is then a [*LockError]
-// that matches [ErrLockLost], [ErrUnlocked] or [ErrHoldLimit]. Its Deadline is parent's.
+// Context returns a context that ends with parent and when the lock is over: at the end of
+// its validity, when an extension finds it lost, at Unlock before anything is sent, and at
+// the limit of [WithAutoExtend]. Its [context.Cause] is then a [*LockError] that matches
+// [ErrLockLost], [ErrUnlocked] or [ErrHoldLimit]. Its Deadline is parent's.
 //
-// Err and Cause look at the clocks: after the process was stopped, the first look sees
-// that the lock has run out, and closes Done, before any timer has run. One derived from
-// it by package context looks when it is made, and then goes by Done, as always in Go.
+// Err and Cause look at the clocks: after the process was stopped, the first look sees that
+// the lock has run out. A context derived from this one goes by Done.
 //
-// Call the returned function when the work is done: until then automatic extension takes
-// the lock for one in use. If parent is nil, the context has ended with an error that
-// matches [ErrInvalidArgument].
+// Call the returned function when the work is done. Until then, automatic extension treats
+// the lock as in use. A nil parent gives a context that has ended with [ErrInvalidArgument].
 func (k *Lock) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	switch {
 	case parent == nil:
@@ -195,9 +184,9 @@ func (k *Lock) Context(parent context.Context) (context.Context, context.CancelF
 	return k.hold.Context(parent, k)
 }
 
-// FromContext returns the lock whose context ctx is or derives from, the innermost one of
-// several: in a function that [Locker.With] or [Locker.Do] calls, or under a
-// [Lock.Context]. It is nil, as a lock that has been unlocked, if there is none.
+// FromContext returns the lock of ctx, the innermost one of several. ctx must be, or derive
+// from, the context of [Locker.With], [Locker.Do] or [Lock.Context]. Otherwise FromContext
+// returns nil, which counts as an unlocked Lock.
 func FromContext(ctx context.Context) *Lock {
 	if ctx == nil {
 		return nil
@@ -212,23 +201,16 @@ func endedContext(parent context.Context, why error) (context.Context, context.C
 	return ctx, func() {}
 }
 
-// Unlock releases the lock on every node, whatever the clock says, and waits
-// for the outcome until ctx ends, at most for the node timeout, which counts from when the
-// release is sent. The lock is over
-// at once: its contexts end before anything is sent, and it is not extended any
-// more. The release goes on in the background when Unlock returns before all
-// nodes have answered; a lock of the same resource by the same Locker is never
-// refused because of it.
+// Unlock releases the lock on every node, whatever the clock says. The lock's contexts end
+// before anything is sent. Unlock waits until ctx ends, for the node timeout at most. The
+// release goes on in the background, and never refuses the next lock of the same Locker.
 //
-// The error is nil as soon as a majority has removed the lock. It matches
-// [ErrLockLost] if so many nodes did not have it any more that it did not
-// stand on a majority; [ErrNoQuorum] if too few nodes answered: the lock ends
-// by itself then; ctx's error if that ended the wait, which the end of a lock, this one or
-// another, does not if ctx is its [Lock.Context]. It is a [*LockError].
+// The error is nil once a majority has removed the lock. It matches [ErrLockLost] if the
+// lock was gone from too many nodes, [ErrNoQuorum] if too few answered (the lock ends by
+// itself), and ctx's error if ctx ended the wait.
 //
-// Unlock may be called again: it waits for a release that is under way, returns
-// the same result after nil and ErrLockLost, and tries again after ErrNoQuorum.
-// On a nil or zero Lock it returns nil.
+// Unlock may be called again: it joins a release under way, returns the same after nil and
+// ErrLockLost, and tries again after ErrNoQuorum. On a nil or zero Lock it returns nil.
 func (k *Lock) Unlock(ctx context.Context) error {
 	if ctx == nil {
 		return invalid("nil context")

@@ -117,15 +117,14 @@ const (
 	wantLeast = acquire.WantLeast
 )
 
-// WithRetry sets how long a call waits for its lock: count × delay, by default
-// 10 × 400 ms = 4 s. The last attempt begins then, at the latest. The time of the
-// attempts counts too, and so does the time in which the call waits for others.
-// With count 0 there is one attempt, as of [Locker.TryLock]; with [Forever] only the
+// WithRetry sets how long a call waits for its lock: count × delay, by default 10 × 400 ms =
+// 4 s. Attempts and the wait for other callers count, and the last attempt begins by then.
+// With count 0 there is one attempt, as in [Locker.TryLock]; with [Forever], only the
 // context or [WithMaxWait] ends the wait.
 //
-// A call that polls makes count retries, delay apart; see [WithJitter]. A delay of 0
-// counts as 1 ms. A tie with other contenders costs no retry, except with count 0.
-// [Lock.Extend] repeats a failed round count times, delay apart.
+// A call that polls makes count retries, delay apart; see [WithJitter]. A tie with other
+// contenders costs no retry, except with count 0. [Lock.Extend] repeats a failed round count
+// times, delay apart. A delay of 0 counts as 1 ms.
 //
 // It is an error if count is below −1, or delay is neither 0 nor at least 1 ms.
 func WithRetry(count int, delay time.Duration) LockOption {
@@ -141,9 +140,9 @@ func WithRetry(count int, delay time.Duration) LockOption {
 	})
 }
 
-// WithJitter spreads the pause before a retry: it is uniform in [delay−d, delay+d),
-// never below 0. The pauses add up to count × delay all the same; see [WithRetry].
-// The default is the retry delay itself. It is an error if d is neither 0 nor at least 1 ms.
+// WithJitter spreads the pause before a retry: it is uniform in [delay−d, delay+d), never
+// below 0. The pauses still add up to count × delay; see [WithRetry]. The default is the
+// retry delay itself. It is an error if d is neither 0 nor at least 1 ms.
 func WithJitter(d time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		if d != 0 && d < least {
@@ -154,13 +153,14 @@ func WithJitter(d time.Duration) LockOption {
 	})
 }
 
-// WithMaxWait sets how long a call waits for its lock, in place of the count of
-// [WithRetry]: it gives up when d has passed since it began, in the middle of an
-// attempt if need be, or less than a round trip before, if no attempt would be
-// answered any more. Its error says what was seen last, and matches no context error.
-// Where count is 0 the call makes one attempt, within d. In [Locker.With] it bounds the
-// waiting, never the function. By default there is no such bound. It is an error if
-// d is under 1 ms.
+// WithMaxWait sets how long a call waits for its lock, in place of the count of [WithRetry].
+// The call gives up when d has passed since it began, in the middle of an attempt if
+// necessary, or less than a round trip earlier if no attempt could be answered in time. Its
+// error says what was seen last, and matches no context error.
+//
+// With a count of 0 the call makes one attempt, within d. In [Locker.With], d bounds the
+// waiting, never the function. By default there is no such bound. It is an error if d is
+// under 1 ms.
 func WithMaxWait(d time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		if d < least {
@@ -171,16 +171,16 @@ func WithMaxWait(d time.Duration) LockOption {
 	})
 }
 
-// WithNodeTimeout sets how long a call waits for nodes that do not answer
-// while the votes of the others do not decide; a node that owes an answer for
-// longer is not waited for at all until it answers again. It counts from when the command is
-// sent: where more calls are under way than a go-redis Client has connections, a call may wait
-// for one for as long as the node answers others and the lock could be valid, and up to a
-// node timeout longer where the process does not get the processor. It should be at
-// least four round trips to the slowest node that ought to count, and eight (ten with
-// TLS) where a call may have to make its connection first. The default is a tenth of the
-// TTL, at least 50 ms and at most 1 s; it is never longer than the validity left. It is an
-// error if d is under 1 ms.
+// WithNodeTimeout sets how long a call waits for nodes that do not answer while the votes of
+// the others do not decide. The default is a tenth of the TTL, at least 50 ms and at most 1
+// s, and never longer than the validity that is left. A node that owes an answer for longer
+// is not waited for until it answers again.
+//
+// Use at least four round trips to the slowest node that should count. Use eight, or ten
+// with TLS, where a call may have to connect first. The wait for a free connection to a node
+// that answers others does not count. It is an error if d is under 1 ms.
+//
+// More: docs/options.md.
 func WithNodeTimeout(d time.Duration) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		if d < least {
@@ -191,16 +191,16 @@ func WithNodeTimeout(d time.Duration) LockOption {
 	})
 }
 
-// WithAutoExtend extends the lock in the background until it is unlocked, for at most
-// limit since it was granted; [Forever] sets no limit. It is off by default.
+// WithAutoExtend extends the lock in the background until it is unlocked, for at most limit
+// since it was granted; [Forever] sets no limit. It is off by default.
 //
-// The lock is extended each time that a third of its TTL has passed. If it cannot be
-// kept, [Lock.Context], and so the context of [Locker.With], ends with the validity at
-// the latest, with a cause that matches [ErrLockLost]. At the limit it ends with
-// [ErrHoldLimit]; the lock then stays for the rest of its TTL, so that the work can stop.
+// The lock is extended each time a third of its TTL has passed. If it cannot be kept,
+// [Lock.Context], and so the context of [Locker.With], ends with the validity at the latest,
+// with a cause that matches [ErrLockLost]. At the limit, the context ends with
+// [ErrHoldLimit]; the lock stays for the rest of its TTL.
 //
-// New and calls fail if limit is neither Forever nor at least 1 ms, and calls if the TTL less
-// its drift is not more than a third of the TTL.
+// It is an error if limit is neither Forever nor at least 1 ms, or if the TTL less its drift
+// is not more than a third of the TTL.
 //
 // More: docs/long-work.md.
 func WithAutoExtend(limit time.Duration) LockOption {
@@ -213,8 +213,7 @@ func WithAutoExtend(limit time.Duration) LockOption {
 	})
 }
 
-// WithoutAutoExtend switches off, for one call, a [WithAutoExtend] that [New]
-// was given.
+// WithoutAutoExtend switches a [WithAutoExtend] of [New] off for one call.
 func WithoutAutoExtend() LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		c.Limit = 0
@@ -222,16 +221,14 @@ func WithoutAutoExtend() LockOption {
 	})
 }
 
-// WithOwner says who takes the lock, in words for an operator, as "billing-7f9c pid 4242".
-// Whoever is refused finds it in [LockError.HeldBy] and in the text of the error, and
-// [Locker.Inspect] tells it. By default a lock has no owner.
+// WithOwner says who takes the lock, in words for an operator, such as "billing-7f9c pid
+// 4242". A refused caller finds them in [LockError.HeldBy] and in the text of its error, and
+// [Locker.Inspect] shows them. Given to New, they also name the Locker in the line of
+// waiters. By default a lock has no owner.
 //
-// It is part of the lock's value on the nodes, behind the random part, with the moment just
-// before the attempt that got the lock, by this process' wall clock in milliseconds. So it
-// takes no key and no command, and is no secret. Given to New, it also names the Locker in
-// the line of those that wait.
-//
-// text is 1 to 128 bytes of printable UTF-8; any other is an error.
+// The text is part of the lock's value on the nodes, with the time of the attempt by this
+// process' wall clock. It takes no further key or command, and is no secret. It is an error
+// unless text is 1 to 128 bytes of printable UTF-8.
 func WithOwner(text string) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		if !value.IsOwner(text) {
@@ -244,11 +241,10 @@ func WithOwner(text string) LockOption {
 
 // What follows are the options of New alone.
 
-// WithDriftFactor sets the share of the TTL that is set aside for clock drift:
-// a lock is valid for ttl − drift, where drift is ttl times f, rounded to
-// milliseconds, plus 2 ms for the resolution of Redis' expiry. The default is
-// 0.01, the value that the Redlock algorithm's description and its implementations
-// use. [New] fails if f is not in [0, 1).
+// WithDriftFactor sets the share of the TTL that is set aside for clock drift. A lock is
+// valid for ttl − drift, where drift is ttl times f, rounded to milliseconds, plus 2 ms for
+// the resolution of Redis' expiry. The default is 0.01, as in the description of the Redlock
+// algorithm. [New] fails if f is not in [0, 1).
 func WithDriftFactor(f float64) Option {
 	return optionFunc(func(c *config) error {
 		if !(f >= 0 && f < 1) { // written so that NaN fails too
@@ -259,14 +255,13 @@ func WithDriftFactor(f float64) Option {
 	})
 }
 
-// WithNodeErrorHandler sets a function that is told of every command that failed on
-// a node or was not answered in time, once for each: when a call stops waiting for the
-// node, or does not wait for it because it is silent; if no call is there, when the
-// client returns, unless its answer is only late. That includes failures of a minority,
-// which no call returns. A refusal because somebody else has the lock is no failure.
+// WithNodeErrorHandler sets a function that is called once for every command that failed on
+// a node or was not answered in time, those of a minority included, which no call returns.
+// It is called when a call stops waiting for the node, or, if no call waits, when the client
+// returns an error. A refusal because another caller has the lock is no failure.
 //
-// The function is called concurrently and must not block: node calls wait for it. ctx
-// has the values of the caller's context, or none where nobody calls, as in automatic
+// The function is called concurrently and must not block: node calls wait for it. ctx has
+// the values of the caller's context, or none where there is no caller, as in automatic
 // extension, and is never done. It is an error if handler is nil.
 func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Option {
 	return optionFunc(func(c *config) error {
@@ -278,10 +273,9 @@ func WithNodeErrorHandler(handler func(ctx context.Context, err *NodeError)) Opt
 	})
 }
 
-// WithoutWaitingLine switches off the line in which Lockers, also those of other
-// processes, wait for a resource: they ask again at random intervals then, as
-// [WithRetry] says. Callers of one Locker stand in line all the same, and only the
-// first of them asks, as often as whoever stands in it would.
+// WithoutWaitingLine switches off the line in which the Lockers of all processes wait for a
+// resource. They ask again at random intervals instead, as [WithRetry] says. The callers of
+// one Locker still queue in it, and only the first of them asks.
 func WithoutWaitingLine() Option {
 	return optionFunc(func(c *config) error {
 		c.noLine = true
@@ -289,17 +283,16 @@ func WithoutWaitingLine() Option {
 	})
 }
 
-// WithoutScripts keeps the library from running Lua scripts on the nodes, for users who may not
-// run EVAL and servers that do not have it. The nodes must be Redis 8.4, Valkey 9.0 or later,
-// with users who may run SET, GET, PTTL and DELEX or DELIFEQ. Any other one fails as a
-// [NodeError] that says so.
+// WithoutScripts keeps the library from running Lua scripts, for users who may not run EVAL
+// and servers without it. The nodes must be Redis 8.4, Valkey 9.0 or later, with users who
+// may run SET, GET, PTTL and DELEX or DELIFEQ. Any other node fails with a [NodeError] that
+// says so. Locks exclude those of Lockers with scripts.
 //
-// Locks exclude those of Lockers with scripts. There is no waiting line; see
-// [WithoutWaitingLine]. A refused attempt takes three round trips. [Lock.Extend] takes the TTL
-// that the lock was granted with, and no other one. [WithFencing] and locks on several
-// resources are invalid arguments. To look whether a lock is still there, as is done for other
-// callers of the Locker that want it, lets its keys last for a TTL from then on: they are
-// removed when it ends, unless the process has died.
+// There is no waiting line, and a refused attempt takes three round trips. [Lock.Extend]
+// takes only the TTL that the lock was granted with. [WithFencing] and locks on several
+// resources are invalid arguments.
+//
+// More: docs/nodes.md.
 func WithoutScripts() Option {
 	return optionFunc(func(c *config) error {
 		c.noLine, c.terms.NoScripts = true, true
@@ -307,22 +300,17 @@ func WithoutScripts() Option {
 	})
 }
 
-// WithRestartQuarantine keeps a node from granting locks until its server has been up for d. A
-// server that restarts may have forgotten locks: without this, it can grant a second time one
-// that stood on a bare majority. It is for nodes that do not write each command to disk before
-// they answer; all restarts count. All Lockers that use the nodes must have the option, for
-// the longest TTL of any of them: a longer one than d is an invalid argument here. A node extends,
-// releases and is given the locks of others as ever. By default nodes grant at once.
+// WithRestartQuarantine keeps a node from granting locks until its server has been up for d,
+// because a server that restarts may have forgotten locks. It is for nodes that do not write
+// each command to disk before they answer. All Lockers of the nodes must have it, for the
+// longest TTL of any of them; a TTL above d is an invalid argument. Nodes still extend and
+// release. By default nodes grant at once.
 //
-// The node itself looks, in the step in which it grants, by its own wall clock, and at most
-// 50 ms after it did so last: a server that restarts within that time with some of its data is not
-// noticed, nor one whose clock is set forward by d after it. What it refuses is a [NodeError]
-// with the code QUARANTINE, and [ErrNoQuorum] where most nodes do; while the one that keeps a
-// waiting line does, calls poll. A failover to a replica and FLUSHALL are no restarts.
+// A refusal is a [NodeError] with the code QUARANTINE, and [ErrNoQuorum] if most nodes
+// refuse. A failover to a replica and FLUSHALL are no restarts. It is an error if d is under
+// 1 ms, with [WithoutScripts], and for a [redis.ClusterClient] or [redis.Ring].
 //
-// Each acquire is a script then. The user needs the permissions of the README. It is an error
-// if d is under 1 ms, beside [WithoutScripts], and for a [redis.ClusterClient] or [redis.Ring].
-// A Cluster behind a client that does not tell, as an AutoPipeliner, grants nothing.
+// More: docs/nodes.md.
 func WithRestartQuarantine(d time.Duration) Option {
 	return optionFunc(func(c *config) error {
 		if d < least {
@@ -337,10 +325,10 @@ func WithRestartQuarantine(d time.Duration) Option {
 // in one batch, a Pipeline of go-redis. By default each command takes a connection of its
 // own. It pays with dozens of concurrent callers. No command waits for a batch to fill.
 //
-// It works for each [redis.Client] and [redis.ClusterClient]; clients of other types are
-// used as without it. Hooks of the client see batches, which have no context of a call;
-// those of a ClusterClient if they are added before its first batch.
-// go-redis repeats none of the commands, whatever its options say.
+// It works for each [redis.Client] and [redis.ClusterClient]; other clients are used as
+// without it. Hooks of the client see batches, without the context of a call. Add those of a
+// ClusterClient before its first batch. go-redis repeats none of the commands, whatever its
+// options say.
 //
 // More: docs/pipelines.md.
 func WithAutoPipeline() Option {
@@ -372,13 +360,13 @@ func WithMeterProvider(mp metric.MeterProvider) Option {
 	})
 }
 
-// WithMetricAttributes adds attributes to the metrics of locks, by their
-// resource; without it no metric tells resources apart. Every combination of
-// values is a time series of its own that is kept for as long as the process
-// lives, so return few different ones: the kind of a resource, say, but not its
-// number. The function is called once for each Lock, by its caller, before
-// anything is sent, with the first one of several resources; its result is copied.
-// It is an error if f is nil.
+// WithMetricAttributes adds attributes to the metrics of locks, by their resource. Without
+// it, no metric tells resources apart. Every combination of values is a time series that
+// lasts as long as the process, so return few different ones: the kind of a resource, not
+// its number.
+//
+// f is called once for each Lock, by its caller, before anything is sent, with the first one
+// of several resources. Its result is copied. It is an error if f is nil.
 func WithMetricAttributes(f func(resource string) []attribute.KeyValue) Option {
 	return optionFunc(func(c *config) error {
 		if f == nil {

@@ -1,27 +1,47 @@
-// Package redlock provides mutual exclusion across processes using a majority
-// of independent Redis nodes: the Redlock algorithm.
+// Package redlock locks resources across processes, on one or several independent Redis
+// nodes: the Redlock algorithm.
 //
-// A lock is a lease: it ends by itself after its TTL. A process that stalls
-// after it last looked at its lock may still be running when another one
-// acquires it, so protect the resource itself, for example by checking a
-// fencing token there ([WithFencing]), when overlap must be impossible. Nodes that forget
-// forget locks: a node that restarts empty can let a second holder in if a lock
-// stood on a bare majority, unless it writes every command to disk before it
-// answers (appendonly yes, appendfsync always) or is kept away for the longest
-// TTL after a restart. A single Sentinel group or Cluster can lose a lock when
-// it fails over, and a Ring when it re-hashes. The clocks of nodes and clients
-// are expected to run at about the same rate; they need not agree.
-//
-// Most programs only need [New] and [Locker.With]:
-//
-//	locker, err := redlock.New([]*redis.Client{client}) // one for the whole process
+//	locker, err := redlock.New(clients) // one for the whole process
 //	…
-//	err = locker.With(ctx, "invoice:42", 10*time.Second, func(ctx context.Context, lock *redlock.Lock) error {
-//		return charge(ctx) // ctx ends the moment the lock can no longer be trusted
-//	}, nil)
+//	err = locker.Do(ctx, "invoice:42", 10*time.Second, func(ctx context.Context) error {
+//		return charge(ctx, 42) // ctx ends the moment the lock can no longer be trusted
+//	})
+//	if errors.Is(err, redlock.ErrContended) {
+//		return nil // another process has the lock
+//	}
 //
-// [Locker.Lock], [Locker.TryLock], [Lock.Extend] and [Lock.Unlock] do the same
-// by hand, [Locker.WithAll] and [Locker.LockAll] for several resources at once.
+// # Limits
+//
+// A lock is a lease: it ends by itself after its TTL. A process that stalls after it last
+// looked at its context may still be running when another one gets the lock. Where overlap
+// must be impossible, the protected resource must compare a fencing token: see [WithFencing]
+// and [Fence].
+//
+// A node that restarts empty forgets its locks. It can let a second holder in if a lock
+// stood on a bare majority. Let the nodes write every command to disk before they answer
+// (appendonly yes, appendfsync always), or use [WithRestartQuarantine]. A single Sentinel
+// group or Cluster can lose a lock when it fails over, and a Ring when it re-hashes.
+//
+// The clocks of nodes and clients must run at about the same rate. They need not agree.
+//
+// # Ways to lock
+//
+// [Locker.Do] and [Locker.With] lock, call a function and release the lock. [Locker.Lock],
+// [Locker.TryLock], [Lock.Extend] and [Lock.Unlock] do the same by hand. [Locker.WithAll]
+// and [Locker.LockAll] lock several resources at once. [WithAutoExtend] extends a lock for
+// as long as the work takes. [NewSingle] makes a Locker on one Redis.
+//
+// # Errors
+//
+// Compare with [errors.Is]. [ErrContended] says that another caller has the lock,
+// [ErrNoQuorum] that too few nodes answered, and [ErrLockLost] that the lock ended before
+// the work did. A [*LockError] has the details.
+//
+// # More
+//
+// The README of the repository is an introduction. Its directory docs has a page for each
+// subject: guarantees, waiting, fencing, nodes, recipes, how to test your own code, and
+// others.
 package redlock
 
 import (
@@ -42,20 +62,20 @@ import (
 	"github.com/b0401464/redlock/internal/value"
 )
 
-// A Client runs commands on one independent Redis deployment: a standalone
-// server, a Sentinel-managed group or a Cluster. Every go-redis client is one;
-// so is anything that processes commands as they do. Each command has arguments of its
-// own, which a hook may change in place, as one does that puts a prefix before keys. It
-// must do so in all processes; a waiting Locker is not told of a release then, and polls.
-// A hook must not send a command a second time; the library and go-redis do where it is safe.
-// [Locker.Inspect] reads by one pipeline of a go-redis client, which hooks see as such.
-// A panic of Process is an error of the node, as it is not on the caller's goroutine.
+// A Client runs commands on one independent Redis deployment: a standalone server, a
+// Sentinel-managed group or a Cluster. Every go-redis client is one, and so is any type that
+// processes commands as they do.
+//
+// A hook of the client may change the arguments of a command in place, for example to put a
+// prefix before keys. It must do so in all processes, and waiting Lockers then poll. A hook
+// must not send a command a second time. [Locker.Inspect] sends one pipeline. A panic of
+// Process is an error of the node.
 type Client interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
 
-// A Locker grants locks on the nodes it was made with. It is made by [New],
-// safe for concurrent use, and must not be copied.
+// A Locker grants locks on its nodes. [New] makes it. It is safe for concurrent use, and
+// must not be copied.
 type Locker struct {
 	_ noCopy
 
@@ -73,21 +93,16 @@ type noCopy struct{}
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// New returns a Locker, of which a program makes one and shares it: its callers wait for
-// each other without asking the nodes, and each Locker has connections of its own while it
-// waits. Call [Locker.Shutdown] before the program ends.
+// New returns a Locker that grants locks on a majority of the nodes behind clients, one
+// client for each node. Use 1, 3 or 5 nodes that fail independently. A program makes one
+// Locker, shares it, and calls [Locker.Shutdown] before it ends. New sends nothing. The
+// Locker never closes the clients.
 //
-// It grants locks on a majority of the nodes behind clients, one client per node. New sends
-// nothing. Use 1, 3 or 5 nodes that fail independently; an even number works and tolerates
-// no more failures than the odd one below it. The clients stay the caller's: no method of
-// Locker closes them.
-//
-// The error matches [ErrInvalidArgument] if there are no clients, if one is nil
-// or only queues commands (a redis.Pipeliner), if two are the same or have
-// options that name the same address and database (that node would vote twice),
-// or if an option is out of range. A server that has another name, as localhost beside
-// 127.0.0.1, is found out when a lock is taken: it has one vote, and the others fail.
-// Another database of the same server is not noticed.
+// The error matches [ErrInvalidArgument] if there are no clients, if one is nil or only
+// queues commands (a redis.Pipeliner), if two are the same or name the same address and
+// database, or if an option is out of range. A server with a second name is found out when a
+// lock is taken: it has one vote. Two databases of one server are not found out, except by
+// [Locker.Check].
 func New[C Client](clients []C, opts ...Option) (*Locker, error) {
 	nodes := make([]client.Client, len(clients))
 	for i, c := range clients {
@@ -100,9 +115,8 @@ func New[C Client](clients []C, opts ...Option) (*Locker, error) {
 }
 
 // NewSingle is [New] for one node: a standalone server, a Sentinel-managed group or a
-// Cluster. It makes the same checks. There is no majority then: while the node is down
-// nobody can lock, and a node that loses its data loses its locks. Where that must do no
-// harm, use [WithFencing].
+// Cluster. It makes the same checks. While the node is down, nobody can lock. If the node
+// loses its data, it loses its locks: use [WithFencing] where that must do no harm.
 func NewSingle(client Client, opts ...Option) (*Locker, error) {
 	return New([]Client{client}, opts...)
 }
@@ -161,25 +175,20 @@ func (l *Locker) nodeFailed(ctx context.Context, f node.Failure) {
 	}
 }
 
-// Lock locks resource for ttl. It waits for the lock for 4 s at most by default: for
-// the count times the delay of [WithRetry], or for [WithMaxWait], however it waits, or
-// until ctx ends, whichever comes first; a ctx that lasts longer does not lengthen it.
-// Only an attempt that has begun before that may take longer: where nodes do not answer,
-// 1.5 node timeouts at most, and 2.5 with a token. [WithNodeTimeout] says what counts
-// towards that.
+// Lock locks resource for ttl. It waits for the lock for 4 s by default: see [WithRetry] and
+// [WithMaxWait]. ctx can end the wait earlier, not lengthen it. The returned Lock does not
+// depend on ctx. If ctx ends, Lock returns at once, and what was granted is released in the
+// background.
 //
-// The key on the nodes is resource as it is. ttl is cut to whole milliseconds and
-// counts from the beginning of the successful attempt; [Lock.Until] tells until when
-// the lock is valid. ctx bounds the waiting only; the returned Lock does not depend on
-// it. When ctx is cancelled, Lock returns at once and what was granted is released in
-// the background.
+// The key on the nodes is resource as it is. ttl is cut to whole milliseconds and counts
+// from the start of the successful attempt.
 //
-// The error matches exactly one of [ErrContended], [ErrNoQuorum], ctx's error,
-// [ErrShutdown] after [Locker.Shutdown], and [ErrInvalidArgument] for an empty
-// resource, a ttl under 1 ms or not above its drift, or a bad option; but ctx's error
-// and one of the first two if ctx ended the wait and it is known how things stood.
-// That is what was seen last of the nodes, by this call or by another one of the
-// Locker that waits for the resource. Except for a bad argument it is a [*LockError].
+// The error matches exactly one of [ErrContended], [ErrNoQuorum], [ErrShutdown],
+// [ErrInvalidArgument] and ctx's error, or ctx's error and one of the first two, if ctx
+// ended the wait after an outcome was seen. It is a [*LockError], unless an argument is
+// invalid.
+//
+// More: docs/waiting.md.
 func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
 	r, err := l.newRequest(ctx, resource, ttl, opts)
 	if err != nil {
@@ -188,19 +197,16 @@ func (l *Locker) Lock(ctx context.Context, resource string, ttl time.Duration, o
 	return r.run(ctx)
 }
 
-// TryLock is like [Locker.Lock] with one attempt only, whatever the retry
-// options say. Its error matches [ErrContended] if somebody else has the lock or,
-// for a moment after a release, is the next one in the line of waiting Lockers, or
-// if contenders of the same instant took the nodes from each other: then none
-// of them has it. [Lock.Extend] goes by the retry options all the same.
+// TryLock is [Locker.Lock] with one attempt, whatever the retry options say; [Lock.Extend]
+// still uses them. Its error matches [ErrContended] if another caller has the lock, if a
+// waiter is next in line, or if contenders of the same instant took the nodes from each
+// other: then none of them has it.
 //
-// While a lock of the same Locker has the resource, TryLock asks nobody: it returns at
-// once, with no attempt in the error. So does every call that would make one attempt only;
-// see [WithRetry]. Every 10 s such a call has the nodes asked whether they still have that
-// lock, which is lost if somebody has removed the keys by hand.
+// While the same Locker holds the resource, TryLock asks no node and returns at once. Every
+// 10 s, such a call has the nodes asked whether they still have that lock.
 //
-// There is no way to ask whether a resource is locked that would not be
-// outdated when the answer arrives; [Locker.Inspect] shows it to people all the same.
+// No program can ask whether a resource is locked: the answer may be outdated when it
+// arrives. [Locker.Inspect] shows it to people.
 func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
 	r, err := l.newRequest(ctx, resource, ttl, opts)
 	if err != nil {
@@ -210,16 +216,16 @@ func (l *Locker) TryLock(ctx context.Context, resource string, ttl time.Duration
 	return r.run(ctx)
 }
 
-// LockAll is like [Locker.Lock] for several resources: it locks all of them or none, on
-// each node in one step. It is one lock, which is extended, released and lost as a whole.
-// It excludes every lock on any of the resources; their order makes no difference.
+// LockAll is [Locker.Lock] for several resources: it locks all of them or none, on each node
+// in one step. The result is one lock, which is extended, released and lost as a whole. It
+// excludes every lock on any of the resources. Their order makes no difference.
 //
-// LockAll does not queue: it polls as [WithRetry] and [WithMaxWait] say, so a busy
-// resource may starve it.
+// LockAll does not queue: it polls as [WithRetry] and [WithMaxWait] say, so a busy resource
+// may starve it.
 //
-// On a Cluster all resources must lie in one slot; behind a Ring they must share a hash
-// tag. The errors are those of Lock. They match [ErrInvalidArgument] also for an empty
-// list or name, and for resources that do not lie together.
+// On a Cluster all resources must lie in one slot; behind a Ring they must share a hash tag.
+// The errors are those of Lock. They match [ErrInvalidArgument] also for an empty list or
+// name, and for resources that do not lie together.
 //
 // More: docs/several.md.
 func (l *Locker) LockAll(ctx context.Context, resources []string, ttl time.Duration, opts ...LockOption) (*Lock, error) {
@@ -230,20 +236,17 @@ func (l *Locker) LockAll(ctx context.Context, resources []string, ttl time.Durat
 	return r.run(ctx)
 }
 
-// Shutdown makes new calls fail with [ErrShutdown], and callers that are still
-// waiting for a lock too, at once. Held locks stay usable, and are extended if
-// [WithAutoExtend] says so. Shutdown returns nil once all of them are unlocked or
-// over and no node call is under way, or the context's error, with what is
-// left, if ctx ends first: then automatic extension stops, and what is still
-// held runs out within its TTL; nothing is released under a holder. It may be
-// called again. The clients stay open.
+// Shutdown makes new and waiting calls fail with [ErrShutdown] at once. Held locks stay
+// usable, and automatic extension goes on. Shutdown returns nil once all locks are unlocked
+// or over and no call to a node is under way. A lock that was not unlocked counts as held
+// until it runs out.
 //
-// A lock that was not unlocked counts as held until it runs out. A node that
-// cannot be reached keeps its calls under way until the client gives them up,
-// with go-redis' default options after many seconds. A call that hangs on a node which
-// answers others is waited for some seconds, and then left alone. A release that a node has not
-// carried out yet is tried twice more at most, within some seconds, and then left to the TTL.
-// Shutdown must not be called from a node error handler, which it waits for.
+// If ctx ends first, Shutdown returns ctx's error with what is left. Automatic extension
+// stops then, and held locks run out within their TTL.
+//
+// A call to a node that cannot be reached lasts until its client gives up, by default many
+// seconds: give ctx a deadline. Shutdown may be called again, but not from a node error
+// handler. The clients stay open.
 func (l *Locker) Shutdown(ctx context.Context) error {
 	if err := l.canLock(ctx); err != nil {
 		return err

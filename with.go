@@ -10,29 +10,17 @@ import (
 	"github.com/b0401464/redlock/internal/lease"
 )
 
-// With locks resource for ttl, calls fn and releases the lock: when fn returns,
-// panics or calls [runtime.Goexit], and whether or not ctx has ended. It is
-// the disposer of bull-redlock with Bluebird's using.
+// With locks resource for ttl, calls fn and releases the lock: when fn returns, panics or
+// calls [runtime.Goexit], and whether or not ctx has ended. fn's ctx ends with the caller's
+// and when the lock can no longer be trusted; see [Lock.Context].
 //
-// The ctx handed to fn ends with the caller's, and the moment the lock can no
-// longer be trusted; see [Lock.Context]. fn may take longer than ttl if it extends
-// the lock, or [WithAutoExtend] has it extended. It may unlock the lock early.
+// With returns Lock's error if fn was not called, and fn's error as it is if the lock stayed
+// valid. Otherwise the error matches [ErrLockLost] or [ErrHoldLimit], and what fn's error
+// matches, except a context error while the caller's ctx is alive.
 //
-// With returns Lock's error if fn was not called. It returns fn's error as it
-// is if the lock was valid until fn returned, or until fn unlocked it; if that may be
-// the error of another call of this package, only fn itself can tell that it was called.
-// Otherwise the error matches [ErrLockLost], and what fn's error matches if fn failed;
-// but while the caller's ctx is alive no error of package context, which fn has from its
-// own ctx. If the limit of [WithAutoExtend] was reached before fn returned, it
-// matches [ErrHoldLimit] in the same way.
-//
-// onUnlockErr, or if that is nil the function of [WithUnlockErrorHandler], is called with what the release has to tell, at
-// most once and before With returns: that too few nodes answered
-// ([ErrNoQuorum]; the lock ends by itself then), or that the lock was gone
-// ([ErrLockLost]) although it was valid when fn returned. It does not change
-// what With returns. If it panics, that happens after everything is cleaned up.
-//
-// For a nil fn the error matches [ErrInvalidArgument] and nothing is sent.
+// onUnlockErr, or the function of [WithUnlockErrorHandler], is called at most once, before
+// With returns: with [ErrNoQuorum] if too few nodes answered the release, [ErrLockLost] if
+// the lock was gone. It does not change the result.
 func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	fn func(ctx context.Context, lock *Lock) error, onUnlockErr func(error), opts ...LockOption,
 ) (err error) {
@@ -46,10 +34,9 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	return r.with(ctx, fn, onUnlockErr)
 }
 
-// Do is [Locker.With] for a function that needs no lock: it locks resource for ttl, calls
-// fn with a ctx that ends when the lock does, and releases the lock. What the release has
-// to tell goes to the function of [WithUnlockErrorHandler], if there is one. Where
-// something below fn needs the lock, [FromContext] finds it in ctx.
+// Do is [Locker.With] without the lock and the handler: it locks resource for ttl, calls fn
+// with a ctx that ends when the lock does, and releases the lock. [FromContext] finds the
+// lock in ctx. [WithUnlockErrorHandler] sets the handler.
 func (l *Locker) Do(ctx context.Context, resource string, ttl time.Duration, fn func(ctx context.Context) error, opts ...LockOption) error {
 	if fn == nil {
 		return invalid("nil function")
@@ -57,10 +44,10 @@ func (l *Locker) Do(ctx context.Context, resource string, ttl time.Duration, fn 
 	return l.With(ctx, resource, ttl, func(ctx context.Context, _ *Lock) error { return fn(ctx) }, nil, opts...)
 }
 
-// WithUnlockErrorHandler sets a function for the errors of the releases that [Locker.Do]
-// makes, and [Locker.With] and [Locker.WithAll] without a handler of their own. It is
-// called as onUnlockErr of With is: at most once for each lock, before the call returns,
-// and only with news. By default they are ignored. It is an error if handler is nil.
+// WithUnlockErrorHandler sets the function that is called with an error of the release in
+// [Locker.Do], and in [Locker.With] and [Locker.WithAll] if they have no handler of their
+// own. It is called as onUnlockErr of With is. By default such errors are ignored. It is an
+// error if handler is nil.
 func WithUnlockErrorHandler(handler func(err error)) LockOption {
 	return lockOptionFunc(func(c *callConfig) error {
 		if handler == nil {

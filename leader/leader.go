@@ -1,13 +1,6 @@
-// Package leader elects one leader among the processes that run for the same name on the same
-// Redis nodes. A term is a lock of package redlock: held for as long as possible, and asked for
-// again when it is lost.
-//
-// A term is a lease, and all limits of a lock are its own. A leader that stalls after it last
-// looked at its context may still be at work when the next one leads: where that must do no
-// harm, have what the leader writes to compare [Term.Token], and refuse a smaller one than it
-// has seen, as [redlock.Fence] does. After a crash of the leader nobody leads for up to the TTL. While
-// most of the nodes are down, nobody can begin a term, and the one that leads is stopped within
-// the TTL.
+// Package leader elects one leader among the processes that run for the same name on the
+// same Redis nodes. A term is a lock of package redlock, held for as long as possible, and
+// asked for again when it is lost.
 //
 //	err := leader.Run(ctx, locker, "scheduler", 15*time.Second, func(ctx context.Context, term leader.Term) error {
 //		return schedule(ctx, term.Token) // ctx ends the moment the term can no longer be trusted
@@ -15,18 +8,29 @@
 //
 // [Current] tells who leads.
 //
+// # Limits
+//
+// A term is a lease, with all limits of a lock. A leader that stalls after it last looked at
+// its context may still be at work when the next one leads. Where that must do no harm, the
+// resource that the leader writes to must compare [Term.Token], and refuse a smaller one
+// than it has seen, as [redlock.Fence] does.
+//
+// After a crash of the leader, nobody leads for up to the TTL. While most of the nodes are
+// down, nobody can begin a term, and the leader is stopped within the TTL.
+//
 // # What the function returns
 //
-// nil ends [Run], which returns nil: the work is done, or this process need not lead any more.
-// Other processes go on.
+// nil ends [Run], which returns nil: the work is done, or this process need not lead any
+// more. Other processes go on.
 //
-// An error ends the term and not Run. The function of [WithErrorHandler] is told of it, as it
-// is of a term that was lost, whatever the function returned then. After a pause Run stands
-// again. The pause is 0.5 s to 1 s. It doubles with each term in a row that has lasted for
-// less than 10 s, up to 5 s to 10 s, so that a function that always fails is called now and then.
+// An error ends the term and not Run. The function of [WithErrorHandler] is called with it,
+// or with the loss of the term. After a pause Run stands again. The pause is 0.5 s to 1 s.
+// It doubles with each term in a row that lasted for less than 10 s, up to 5 s to 10 s, so
+// that a function that always fails is called now and then.
 //
-// When the caller's context has ended, Run returns what the function returns; if the term was
-// lost as well, an error that matches [redlock.ErrLockLost] too, as [redlock.Locker.With] does.
+// When the caller's context has ended, Run returns what the function returns. If the term
+// was lost as well, the error matches [redlock.ErrLockLost] too, as that of
+// [redlock.Locker.With] does.
 //
 // A panic, or [runtime.Goexit], comes out of Run when the term has been given up.
 package leader
@@ -48,20 +52,17 @@ type Term struct {
 	Since time.Time // when it began, by the clock of this process
 }
 
-// Run leads whenever it can, and calls fn for each term, one call at a time. It waits in line
-// with the others that run for name, which is the key of the lock on the nodes. After a leader
-// has crashed, nobody leads for ttl at most; a term lasts for as long as it can be extended. 15 s
-// suits most programs.
+// Run leads whenever it can, and calls fn for each term, one call at a time. It waits in
+// line with the others that run for name, the key of the lock. A term lasts for as long as
+// it can be extended. After a crash of the leader, nobody leads for ttl at most. 15 s suits
+// most programs.
 //
-// fn's ctx ends with the caller's, and the moment the term can no longer be trusted, with a
-// cause that matches [redlock.ErrLockLost]. fn must return soon then: the term is given up
-// when it has. The package's doc says what its result means.
+// The ctx of fn ends with the caller's and when the term can no longer be trusted. fn must
+// return soon then. The package doc says what its result means.
 //
-// Run ends when ctx does, with ctx's error if fn is not running, and with [redlock.ErrShutdown]
-// after [redlock.Locker.Shutdown], which waits for the term: at once while Run waits in line, else
-// after the pause. For a bad argument the error matches [redlock.ErrInvalidArgument], and nothing
-// is sent. A name that is taken and nodes that are down never end it. So a Run of fn's own for
-// the same name waits until its ctx ends.
+// Run ends when ctx does, and with [redlock.ErrShutdown] after [redlock.Locker.Shutdown].
+// For a bad argument the error matches [redlock.ErrInvalidArgument]. A taken name or nodes
+// that are down never end it.
 func Run(ctx context.Context, locker *redlock.Locker, name string, ttl time.Duration,
 	fn func(ctx context.Context, term Term) error, opts ...Option,
 ) error {
@@ -126,13 +127,13 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Current tells who leads: the process whose term has that mark, with the text of its
-// [redlock.WithOwner] if it has one, and since when. The zero Holder is nobody. It asks the
-// nodes, by [redlock.Locker.Inspect], which tells more, and is outdated when it arrives: print
-// it, and decide nothing by it.
+// Current tells who leads: the mark of the term, the text of [redlock.WithOwner] if its
+// process has one, and since when. The zero Holder is nobody. It asks the nodes by
+// [redlock.Locker.Inspect]. The answer is outdated when it arrives: print it, and decide
+// nothing by it.
 //
 // The error matches [redlock.ErrNoQuorum] if too few nodes answered to tell, with a
-// [*redlock.NodeError] for each that did not, and else what that of Inspect matches.
+// [*redlock.NodeError] for each that did not, or is that of Inspect.
 func Current(ctx context.Context, locker *redlock.Locker, name string) (redlock.Holder, error) {
 	s, err := locker.Inspect(ctx, name)
 	if err != nil {

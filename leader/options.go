@@ -42,14 +42,15 @@ func newConfig(ttl time.Duration, opts []Option) (config, error) {
 	return c, nil
 }
 
-// WithErrorHandler sets a function that is told why a term has ended before its time: what fn
-// returned, or that the term was lost. Run calls it between two terms, never while fn runs,
-// and waits for it. By default nobody is told. It is an error if handler is nil.
+// WithErrorHandler sets a function that is called when a term has ended before its time,
+// with the error of fn or the loss of the term. Run calls it between two terms, never while
+// fn runs, and waits for it. By default nobody is told. It is an error if handler is nil.
 //
-// It is not told of nodes that fail while Run waits; see [redlock.WithNodeErrorHandler]. To
-// hear why this process does not lead, give [WithLockOptions] a [redlock.WithMaxWait]: every
-// so often the handler then gets an error that matches [redlock.ErrContended] and names the
-// leader, or [redlock.ErrNoQuorum], and Run goes to the end of the line.
+// It is not called for nodes that fail while Run waits; see [redlock.WithNodeErrorHandler].
+// To hear why this process does not lead, give [WithLockOptions] a [redlock.WithMaxWait].
+// After each such wait the handler is called with an error that matches
+// [redlock.ErrContended] and names the leader, or with [redlock.ErrNoQuorum], and Run goes
+// to the end of the line.
 func WithErrorHandler(handler func(err error)) Option {
 	return optionFunc(func(c *config) error {
 		if handler == nil {
@@ -60,17 +61,15 @@ func WithErrorHandler(handler func(err error)) Option {
 	})
 }
 
-// WithLockOptions sets options of the lock that stands for a term, after the ones that
-// [redlock.New] was given and those of Run: [redlock.WithAutoExtend], [redlock.WithFencing]
-// and [redlock.WithRetry] with [redlock.Forever]. So [redlock.WithOwner] says who leads, and
-// a limit of WithAutoExtend is how long a term lasts at most: it then ends with
-// [redlock.ErrHoldLimit], as if it were lost. A Locker with [redlock.WithoutScripts] needs
-// [redlock.WithoutFencing] here.
+// WithLockOptions sets options of the lock that stands for a term. They override those of
+// [redlock.New] and of Run: [redlock.WithAutoExtend], [redlock.WithFencing] and
+// [redlock.WithRetry] with [redlock.Forever]. [redlock.WithOwner] says who leads. A limit of
+// WithAutoExtend ends a term with [redlock.ErrHoldLimit], as if it were lost. A Locker with
+// [redlock.WithoutScripts] needs [redlock.WithoutFencing] here.
 //
 // With [redlock.WithoutAutoExtend] each term ends after its TTL. Of WithRetry only the delay
-// counts, as WithMaxWait stands in place of the count, for ever if it is not given; but
-// with a count of 0 Run does not wait in line: it makes one attempt after each pause. It is
-// an error if an option is nil.
+// counts, unless the count is 0: then Run does not wait in line, and makes one attempt after
+// each pause. It is an error if an option is nil.
 func WithLockOptions(opts ...redlock.LockOption) Option {
 	return optionFunc(func(c *config) error {
 		for i, o := range opts {

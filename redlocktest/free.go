@@ -14,10 +14,9 @@ import (
 // settle is how long a release that is under way may take.
 const settle = time.Second
 
-// RequireFree fails the test if a resource is locked or somebody waits for one, and says
+// RequireFree fails the test if a resource is locked or a Locker waits for one, and says
 // which, where, by whom and for how long. It waits up to a second for releases under way,
-// and looks at nodes that are down or frozen, too. What else is on the nodes is no concern
-// of it.
+// and looks at nodes that are down or frozen, too. It ignores other keys.
 func (ns Nodes) RequireFree(tb testing.TB) {
 	tb.Helper()
 	var left []string

@@ -1,5 +1,5 @@
 // Package redlocktest runs Redis nodes in the memory of a test, and makes happen what code
-// that locks has to cope with: somebody else holds the lock, nodes are away, the lock is lost
+// with locks must cope with: another holder has the lock, nodes are away, the lock is lost
 // in the middle.
 //
 //	nodes := redlocktest.New(t, 3)
@@ -7,12 +7,14 @@
 //	err := charge(t.Context(), nodes.Locker(), "invoice:42") // matches redlock.ErrContended
 //
 // It works inside a bubble of [testing/synctest] and outside. Inside, waiting takes no time:
-// TTLs run out, and Lock gives up after its four seconds, at once. Outside, both take as long
-// as they say; give [Nodes.Locker] redlock.WithRetry(0, 0) where a test need not wait.
+// TTLs run out, and Lock gives up after its four seconds, at once. Outside, both take their
+// real time. Give [Nodes.Locker] redlock.WithRetry(0, 0) where a test need not wait.
 //
-// The nodes are those of miniredis, which knows what the library needs of Redis. They are
-// reached through their clients only, and listen nowhere. They end by cleanups of the test:
-// a search for leaked goroutines belongs in TestMain, or in a cleanup from before [New].
+// # Limits
+//
+// The nodes are those of miniredis, which knows the commands that the library needs. They
+// are reached through their clients only, and listen nowhere. They end by cleanups of the
+// test: search for leaked goroutines in TestMain, or in a cleanup from before [New].
 package redlocktest
 
 import (
@@ -122,7 +124,7 @@ func bubble() string {
 }
 
 // Clients returns the client of each node, for code that makes its own Locker. It fails the
-// test if it is called in another bubble of testing/synctest than [New], or in one of the two only.
+// test if it is called in another bubble of testing/synctest than [New] was.
 func (ns Nodes) Clients() []*redis.Client {
 	if len(ns) > 0 {
 		t := ns.test()
@@ -138,11 +140,12 @@ func (ns Nodes) Clients() []*redis.Client {
 	return all
 }
 
-// Lose takes a lock away from under its holder: its keys are gone from the nodes, as after
-// an eviction or FLUSHALL, and anybody can have the resource at once. The holder learns of
-// it when it extends the lock, by hand or automatically, or unlocks it; by its context at
-// the end of its validity. It is for the lock that [redlock.FromContext] finds in the context
-// of fn, too. It fails the test if lock is nil, as that of any other context is.
+// Lose takes a lock away from its holder: its keys are gone from the nodes, as after an
+// eviction or FLUSHALL, and another caller can have the resource at once. The holder learns
+// of it when it extends or unlocks the lock, or by its context at the end of its validity.
+//
+// Within [redlock.Locker.With] and Do, give it the lock of [redlock.FromContext]. It fails
+// the test if lock is nil.
 func (ns Nodes) Lose(lock *redlock.Lock) {
 	if len(lock.Resources()) == 0 {
 		t := ns.test()
@@ -158,22 +161,22 @@ func (ns Nodes) Lose(lock *redlock.Lock) {
 	}
 }
 
-// Down makes the nodes refuse connections and drops those that there are. Their data stays.
+// Down makes the nodes refuse connections and drops the open ones. Their data stays.
 func (ns Nodes) Down() { ns.each((*Node).Down) }
 
 // Up ends Down, Freeze and Slow.
 func (ns Nodes) Up() { ns.each((*Node).Up) }
 
-// Freeze makes the nodes take commands and answer none, until Up; then they answer those
-// that are still waited for. See [Node.Freeze].
+// Freeze makes the nodes take commands and answer none, until Up. Then they answer those
+// whose clients still wait. See [Node.Freeze].
 func (ns Nodes) Freeze() { ns.each((*Node).Freeze) }
 
-// Slow makes each command take d longer, instead of what an earlier Slow said.
+// Slow makes each command take d longer, instead of the d of an earlier Slow.
 func (ns Nodes) Slow(d time.Duration) { ns.each(func(n *Node) { n.Slow(d) }) }
 
 // Wipe makes the nodes forget their data, as a restart without persistence does: locks,
-// counters of fencing tokens, who waits. With [redlock.WithRestartQuarantine] they grant
-// nothing for a while then; before, they count as up for long.
+// counters of fencing tokens, waiting lines. With [redlock.WithRestartQuarantine] they then
+// grant nothing for a while; before a Wipe, they count as up for long.
 func (ns Nodes) Wipe() { ns.each((*Node).Wipe) }
 
 func (ns Nodes) each(f func(*Node)) {
@@ -190,12 +193,12 @@ func (ns Nodes) test() *test {
 	return ns[0].test
 }
 
-// Client returns the node's client. To read or to set what is on the node, use it; a resource
-// is a key. Another client for it, as another process has, is
-// redis.NewClient(node.Client().Options()); the address in there is a name only.
+// Client returns the node's client. Use it to read or set keys on the node; a resource is a
+// key. Another client of the node, as another process has, is
+// redis.NewClient(node.Client().Options()). The address in there is only a name.
 func (n *Node) Client() *redis.Client { return n.redis.Client }
 
-// Down makes the node refuse connections and drops those that there are. Its data stays.
+// Down makes the node refuse connections and drops the open ones. Its data stays.
 func (n *Node) Down() { n.redis.Down() }
 
 // Up ends Down, Freeze and Slow.
@@ -205,19 +208,19 @@ func (n *Node) Up() {
 	n.redis.Thaw()
 }
 
-// Freeze makes the node take commands and answer none, until Up; then it answers those that
-// are still waited for. It never carries out one that its client has given up, by default
-// after 5 s, where a real server may still do so.
+// Freeze makes the node take commands and answer none, until Up. Then it answers those whose
+// clients still wait. It never carries out a command that its client has given up, by
+// default after 5 s; a real server may do so.
 func (n *Node) Freeze() { n.redis.Freeze() }
 
-// Slow makes each command take d longer, instead of what an earlier Slow said. The client
-// waits for as long as that, also beyond its own time-outs.
+// Slow makes each command take d longer, instead of the d of an earlier Slow. The client
+// waits for that long, also beyond its own time-outs.
 func (n *Node) Slow(d time.Duration) { n.redis.Slow(d) }
 
 // Wipe makes the node forget its data, as a restart without persistence does.
 func (n *Node) Wipe() { n.redis.Restart() }
 
-// A Holder is somebody else who has a lock.
+// A Holder is another holder of a lock.
 type Holder struct {
 	// Lock is what it has.
 	Lock *redlock.Lock
@@ -225,9 +228,9 @@ type Holder struct {
 	nodes Nodes
 }
 
-// Hold returns somebody else who has taken the lock on resource, and keeps it until Release
+// Hold returns another holder, who has taken the lock on resource and keeps it until Release
 // or Expire. Refusals name it "somebody else", unless opts say otherwise. It fails the test
-// if the lock can't be had at once.
+// if the lock is not to be had at once.
 func (ns Nodes) Hold(resource string, opts ...redlock.LockOption) *Holder {
 	t := ns.test()
 	t.Helper()
@@ -248,10 +251,10 @@ func (ns Nodes) Hold(resource string, opts ...redlock.LockOption) *Holder {
 // bubble would hide that a test is stuck.
 const held = 1000 * time.Hour
 
-// Release gives the lock back, as Unlock does; who waits for it is called. It does nothing if
-// the lock is not there any more.
+// Release gives the lock back, as Unlock does, and the next waiter is woken. It does nothing
+// if the lock is gone.
 func (h *Holder) Release() { _ = h.Lock.Unlock(context.Background()) }
 
-// Expire lets the lock run out now, as if the holder had died. Nobody is told: who waits
-// finds it gone at the next look, which comes within a second in a bubble and outside.
+// Expire lets the lock run out now, as if the holder had died. No waiter is told: each finds
+// the lock gone at its next look, within a second.
 func (h *Holder) Expire() { h.nodes.Lose(h.Lock) }

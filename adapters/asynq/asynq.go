@@ -1,13 +1,14 @@
-// Package asynqlock has several schedulers of asynq enqueue each periodic task once, by
+// Package asynqlock makes several schedulers of asynq enqueue each periodic task once, by
 // locks of a [redlock.Locker].
 //
 // A [Guard] decides each tick by itself and needs no leader: while one scheduler is left, no
 // tick is missed. It works with asynq.Scheduler and with asynq.PeriodicTaskManager.
 //
-// A tick is enqueued once at most. It is not enqueued at all if the scheduler that was let
-// enqueue it dies before it does, or cannot reach asynq's own Redis. A lock is a lease:
-// a scheduler that is paused in that very moment may enqueue its tick late; see package
-// redlock.
+// # Limits
+//
+// A tick is enqueued at most once. It is not enqueued at all if the scheduler that was to
+// enqueue it dies at that moment, or cannot reach asynq's own Redis. A lock is a lease: a
+// scheduler that is paused at that moment may enqueue its tick late. See package redlock.
 package asynqlock
 
 import (
@@ -31,10 +32,10 @@ type optionFunc func(*Guard) error
 
 func (f optionFunc) apply(g *Guard) error { return f(g) }
 
-// WithHold sets for how long after it was enqueued a task is not enqueued again, however
-// soon it is done. It must be longer than the clocks of the schedulers differ, and shorter
-// than the time between two ticks. The default is nine tenths of the interval. It is an
-// error if d is under 50 ms.
+// WithHold sets for how long a task is not enqueued again after it was, however soon it is
+// done. It must be longer than the clocks of the schedulers differ, and shorter than the
+// time between two ticks. The default is nine tenths of the interval. It is an error if d is
+// under 50 ms.
 func WithHold(d time.Duration) Option {
 	return optionFunc(func(g *Guard) error {
 		if d < leastHold {
@@ -45,12 +46,13 @@ func WithHold(d time.Duration) Option {
 	})
 }
 
-// WithKey sets what names a periodic task on the nodes: the same for all schedulers, and
-// another one for each task. The default is "asynq:", the type of the task and a hash of what
-// asynq.Unique goes by: its queue, type and payload. A queue that NewTask was given, not
-// Register, cannot be seen. Programs that share nodes, but not asynq's Redis, need different
-// keys: a tick of one would be skipped in favour of the same task of the other. It is an error
-// if f is nil.
+// WithKey sets the name of a periodic task on the nodes: the same for all schedulers, and
+// another one for each task. The default is "asynq:", the type of the task and a hash of its
+// queue, type and payload, as for asynq.Unique. A queue that was given to NewTask and not to
+// Register is not seen.
+//
+// Programs that share nodes, but not asynq's Redis, need different keys: otherwise one of
+// them skips the tick of a task that the other has, too. It is an error if f is nil.
 func WithKey(f func(task *asynq.Task, opts []asynq.Option) string) Option {
 	return optionFunc(func(g *Guard) error {
 		if f == nil {
@@ -61,10 +63,10 @@ func WithKey(f func(task *asynq.Task, opts []asynq.Option) string) Option {
 	})
 }
 
-// WithErrorHandler sets a function that is told why a tick is not enqueued here. The error
-// matches [redlock.ErrContended] if another scheduler has enqueued it, as it should be. Any
-// other one is an outage: perhaps nobody has. By default it is not told. It is
-// called concurrently. It is an error if handler is nil.
+// WithErrorHandler sets a function that is called when a tick is not enqueued here. The
+// error matches [redlock.ErrContended] if another scheduler has enqueued the tick, as
+// intended. Any other error is an outage: perhaps no scheduler has. It is called
+// concurrently. By default there is none. It is an error if handler is nil.
 func WithErrorHandler(handler func(task *asynq.Task, err error)) Option {
 	return optionFunc(func(g *Guard) error {
 		if handler == nil {
@@ -90,11 +92,9 @@ type Guard struct {
 	onError    func(*asynq.Task, error)
 }
 
-// New returns a Guard for tasks that are enqueued every interval: if they differ, the shortest
-// time between two ticks of any of them. Ticks of a task are never nearer to each other than
-// the hold; see [WithHold].
-//
-// The error matches [redlock.ErrInvalidArgument].
+// New returns a Guard for tasks that are enqueued every interval. If intervals differ, it is
+// the shortest time between two ticks of any task. Ticks of a task are never nearer to each
+// other than the hold; see [WithHold]. The error matches [redlock.ErrInvalidArgument].
 func New(locker *redlock.Locker, interval time.Duration, opts ...Option) (*Guard, error) {
 	g := &Guard{locker: locker, hold: interval / 10 * 9, key: uniqueKey, onError: func(*asynq.Task, error) {}}
 	switch {
@@ -116,11 +116,10 @@ func New(locker *redlock.Locker, interval time.Duration, opts ...Option) (*Guard
 	return g, nil
 }
 
-// PreEnqueue is for PreEnqueueFunc of asynq.SchedulerOpts. It returns if the tick is to be
-// enqueued here. If not, it ends its goroutine by [runtime.Goexit], as asynq lets the function
-// return nothing: asynq runs each tick on a goroutine of its own, which has nothing else to
-// do then. So call it from nowhere else; there, [Guard.Claim] returns an error. A
-// PreEnqueueFunc of the program's calls it first.
+// PreEnqueue is for PreEnqueueFunc of asynq.SchedulerOpts. It returns if this scheduler must
+// enqueue the tick. If not, it ends its goroutine by [runtime.Goexit], because the function
+// cannot return an error: asynq runs each tick on a goroutine of its own. So call it nowhere
+// else; there, [Guard.Claim] returns an error. A PreEnqueueFunc of your own calls it first.
 //
 // It waits for a tenth of the hold at most, and no longer than 1 s.
 func (g *Guard) PreEnqueue(task *asynq.Task, opts []asynq.Option) {
@@ -130,9 +129,9 @@ func (g *Guard) PreEnqueue(task *asynq.Task, opts []asynq.Option) {
 	}
 }
 
-// Claim is for programs that have a scheduler of their own: after it has returned nil, the
-// task is to be enqueued here. Otherwise somebody else has enqueued it, or was about to, within
-// the hold, and the error matches [redlock.ErrContended]; or it is one of redlock's
+// Claim is for programs that have a scheduler of their own. After nil, the program must
+// enqueue the task. If the error matches [redlock.ErrContended], another scheduler has
+// enqueued it, or was about to, within the hold. Any other error is one of redlock's
 // Locker.Lock. opts are those of asynq.Client.Enqueue.
 func (g *Guard) Claim(ctx context.Context, task *asynq.Task, opts ...asynq.Option) error {
 	if task == nil {

@@ -1,12 +1,12 @@
-// Package certmagiclock gives certmagic, and so Caddy, locks on a majority of Redis
-// nodes, whatever its certificates are stored on.
+// Package certmagiclock gives certmagic, and so Caddy, locks on a majority of Redis nodes,
+// wherever its certificates are stored. Most programs only need [NewStorage].
 //
-// A lock is a lease, and certmagic does not ask during an operation whether it still has
-// it: what it does while no majority of the nodes can be reached for longer than the TTL
-// may overlap with what another instance does. certmagic expects that of locks. Two
-// instances may then obtain a certificate for the same name; nothing breaks.
+// # Limits
 //
-// Most programs only need [NewStorage].
+// A lock is a lease, and certmagic does not ask during an operation whether it still has it.
+// While no majority of the nodes can be reached for longer than the TTL, its work may
+// overlap with that of another instance. certmagic expects that of locks: two instances may
+// then obtain a certificate for the same name, and nothing breaks.
 package certmagiclock
 
 import (
@@ -48,9 +48,9 @@ type optionFunc func(l *Locker) error
 
 func (f optionFunc) apply(l *Locker) error { return f(l) }
 
-// WithTTL sets how long a lock stands when its process has died, and how long a held
-// one outlasts an outage of the nodes. A lock is extended each time that a third of it has
-// passed, for as long as it is held. The default is 15 s. It is an error if d is under 1 s.
+// WithTTL sets how long a lock stands after its process has died, and how long a held lock
+// outlasts an outage of the nodes. A held lock is extended each time a third of it has
+// passed. The default is 15 s. It is an error if d is under 1 s.
 func WithTTL(d time.Duration) Option {
 	return optionFunc(func(l *Locker) error {
 		if d < leastTTL {
@@ -61,9 +61,10 @@ func WithTTL(d time.Duration) Option {
 	})
 }
 
-// WithPrefix sets what stands before certmagic's names of locks in the keys on the nodes.
-// Instances that share a storage must have the same prefix, others that use the nodes another
-// one: TryLock would tell them that the work is being done. The default is "certmagic:".
+// WithPrefix sets what the keys on the nodes begin with, before certmagic's names. Instances
+// that share a storage must have the same prefix. Others on the same nodes must have another
+// one: otherwise TryLock tells them that their work is being done. The default is
+// "certmagic:".
 func WithPrefix(prefix string) Option {
 	return optionFunc(func(l *Locker) error {
 		l.prefix = prefix
@@ -71,12 +72,12 @@ func WithPrefix(prefix string) Option {
 	})
 }
 
-// A Locker is certmagic's Locker, TryLocker and LockLeaseRenewer. It is made by [New], safe
-// for concurrent use, and must not be copied. To have its locks beside a storage that there
-// is, see [NewStorage]; a storage of your own can embed a *Locker.
+// A Locker is certmagic's Locker, TryLocker and LockLeaseRenewer. [New] makes it. It is safe
+// for concurrent use, and must not be copied. [NewStorage] adds its locks to an existing
+// storage; a storage of your own can embed a *Locker.
 //
-// At most one caller of a Locker has a name at a time, even if its lock was lost on the nodes:
-// the next one waits for its Unlock, too.
+// At most one caller of a Locker has a name at a time, even if its lock was lost on the
+// nodes: the next one waits for its Unlock, too.
 type Locker struct {
 	locker *redlock.Locker
 	ttl    time.Duration
@@ -92,9 +93,9 @@ type holding struct {
 	over chan struct{} // closed at Unlock
 }
 
-// New returns a Locker on the nodes of locker, which stays the caller's: shut it down after
-// certmagic has stopped. New sends nothing. The error matches [redlock.ErrInvalidArgument]
-// if locker or an option is nil, or an option is out of range.
+// New returns a Locker on the nodes of locker. Shut that down after certmagic has stopped.
+// New sends nothing. The error matches [redlock.ErrInvalidArgument] if locker or an option
+// is nil, or an option is out of range.
 func New(locker *redlock.Locker, opts ...Option) (*Locker, error) {
 	if locker == nil {
 		return nil, invalid("nil redlock.Locker")
@@ -111,13 +112,12 @@ func New(locker *redlock.Locker, opts ...Option) (*Locker, error) {
 	return l, nil
 }
 
-// Lock locks name and keeps it locked until [Locker.Unlock], or until the process ends. It
-// waits until it has the lock or ctx ends, through outages of the nodes, too, whatever
-// limits the [redlock.Locker] was given. ctx bounds the waiting only.
+// Lock locks name until [Locker.Unlock], or until the process ends. It waits until it has
+// the lock or ctx ends, also through outages of the nodes, whatever limits the
+// [redlock.Locker] was given. ctx bounds the waiting only.
 //
-// The error is that of [redlock.Locker.Lock]: it matches ctx's error, or
-// [redlock.ErrShutdown], or [redlock.ErrInvalidArgument] if the redlock.Locker does not take
-// the name or the TTL.
+// The error is that of [redlock.Locker.Lock]: it matches ctx's error, [redlock.ErrShutdown],
+// or [redlock.ErrInvalidArgument] if the redlock.Locker does not take the name or the TTL.
 func (l *Locker) Lock(ctx context.Context, name string) error {
 	for {
 		earlier, err := l.acquire(ctx, name, l.locker.Lock)
@@ -132,9 +132,9 @@ func (l *Locker) Lock(ctx context.Context, name string) error {
 	}
 }
 
-// TryLock is [Locker.Lock] with one attempt: it reports false if somebody else has the
-// lock. The error is not nil if that is not known: it matches [redlock.ErrNoQuorum] if
-// too few nodes answered, or one of the errors of Lock.
+// TryLock is [Locker.Lock] with one attempt. It reports false if another caller has the
+// lock. If that is not known, the error matches [redlock.ErrNoQuorum], because too few nodes
+// answered, or is one of the errors of Lock.
 func (l *Locker) TryLock(ctx context.Context, name string) (bool, error) {
 	earlier, err := l.acquire(ctx, name, l.locker.TryLock)
 	if errors.Is(err, redlock.ErrContended) {
@@ -143,14 +143,14 @@ func (l *Locker) TryLock(ctx context.Context, name string) (bool, error) {
 	return err == nil && earlier == nil, err
 }
 
-// Unlock releases name, which must be locked here: by name alone nobody can tell callers
-// apart. It waits for the outcome until ctx ends, at most for the node timeout, and name is
-// not extended any more, whatever comes of it.
+// Unlock releases name, which must be locked here: a name does not tell callers apart. It
+// waits for the outcome until ctx ends, for the node timeout at most. The lock is not
+// extended any more, whatever the outcome is.
 //
-// The error is that of [redlock.Lock.Unlock]: it matches [redlock.ErrLockLost] if the lock
+// The error is that of [redlock.Lock.Unlock]. It matches [redlock.ErrLockLost] if the lock
 // had been lost, so that another instance may have been at work, too, and
-// [redlock.ErrNoQuorum] if the lock is left to end by its TTL. It matches
-// [redlock.ErrUnlocked], and nothing is sent, if name is not locked here.
+// [redlock.ErrNoQuorum] if the lock ends by its TTL. It matches [redlock.ErrUnlocked], and
+// nothing is sent, if name is not locked here.
 func (l *Locker) Unlock(ctx context.Context, name string) error {
 	l.mu.Lock()
 	h := l.held[name]
@@ -165,17 +165,16 @@ func (l *Locker) Unlock(ctx context.Context, name string) error {
 	return lock.Unlock(ctx)
 }
 
-// RenewLockLease has the nodes confirm that name is still locked here. The lock does not
-// need it to last: it is extended by itself, whatever the lease, which is ignored, so
-// that it never outlives its process by more than the TTL.
+// RenewLockLease lets the nodes confirm that name is still locked here. The lock does not
+// need it: it is extended by itself, and the lease is ignored.
 //
-// A lock that was lost, or cannot be confirmed while it is valid, is taken anew, which waits as
-// [Locker.Lock] does. So the caller has the lock if the error is nil, but another one may
-// have had it in between: certmagic looks next whether its work is done already. An error
-// would keep it from the work for good, as it repeats this call and not Lock.
+// A lock that was lost, or cannot be confirmed while it is valid, is taken anew, and the
+// call waits as [Locker.Lock] does. So after nil the caller has the lock, but another one
+// may have had it in between: certmagic looks next whether its work is done already. An
+// error would keep certmagic from the work for good.
 //
-// The error matches [redlock.ErrUnlocked] if name is not locked here, else ctx's error or
-// those of [redlock.Locker.Lock]. Only the holder may call it, once at a time.
+// The error matches [redlock.ErrUnlocked] if name is not locked here. Otherwise it is ctx's
+// error or one of [redlock.Locker.Lock]. Only the holder may call it, once at a time.
 func (l *Locker) RenewLockLease(ctx context.Context, name string, _ time.Duration) error {
 	l.mu.Lock()
 	h := l.held[name]
@@ -254,8 +253,8 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", redlock.ErrInvalidArgument, fmt.Sprintf(format, args...))
 }
 
-// A Storage is a [certmagic.Storage] that has its locks from a [Locker], and all else from
-// the storage that [NewStorage] was given.
+// A Storage is a certmagic.Storage with the locks of a Locker. All else is in the storage
+// that [NewStorage] was given.
 type Storage struct {
 	*Locker
 	data
@@ -264,8 +263,8 @@ type Storage struct {
 // data lies one level deeper than [Locker], whose methods so win over those of the storage.
 type data struct{ certmagic.Storage }
 
-// NewStorage returns storage with the locks of a [Locker] in place of its own. All
-// instances that share the storage must do so. The error is that of [New]; it matches
+// NewStorage returns storage with the locks of a Locker in place of its own. All instances
+// that share the storage must do so. The error is that of [New]; it matches
 // [redlock.ErrInvalidArgument] also if storage is nil.
 func NewStorage(storage certmagic.Storage, locker *redlock.Locker, opts ...Option) (*Storage, error) {
 	if storage == nil {
@@ -278,7 +277,7 @@ func NewStorage(storage certmagic.Storage, locker *redlock.Locker, opts ...Optio
 	return &Storage{l, data{storage}}, nil
 }
 
-// String returns what the storage calls itself, or its type: certmagic logs it.
+// String returns the name of the storage, or its type. certmagic logs it.
 func (s *Storage) String() string {
 	if name, ok := s.Storage.(fmt.Stringer); ok {
 		return name.String() + " with locks on Redis"

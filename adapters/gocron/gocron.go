@@ -1,12 +1,14 @@
-// Package gocronlock has schedulers of gocron v2 on several hosts run each job once,
-// by locks of a [redlock.Locker].
+// Package gocronlock makes schedulers of gocron v2 on several hosts run each job once, by
+// locks of a [redlock.Locker].
 //
 // A [Locker] decides each run by itself: while one host is left, no run is missed. An
-// [Elector] has one host run all jobs; when that dies, the runs of up to a TTL are missed.
-// gocron asks the Elector only if it is given both.
+// [Elector] has one host run all jobs; if that host dies, the runs of up to a TTL are
+// missed. If gocron is given both, it asks the Elector only.
 //
-// Both are leases: a host that is paused after it was let run can overlap with the next
-// one; see package redlock. Guard ends the context of a job when its lock is lost.
+// # Limits
+//
+// Both are leases: a host that is paused after it was allowed to run can overlap with the
+// next one. See package redlock. Guard ends the context of a job when its lock is lost.
 package gocronlock
 
 import (
@@ -39,24 +41,24 @@ type optionFunc func(*Locker) error
 
 func (f optionFunc) apply(l *Locker) error { return f(l) }
 
-// WithHold sets for how long after it was let run a job does not run again, however soon it
-// ends. It must be longer than the clocks of the hosts differ, and shorter than the time
-// between two runs. The default is nine tenths of the interval. It is an error if d is
-// under 50 ms.
+// WithHold sets for how long a job does not run again after it was allowed to, however soon
+// it ends. It must be longer than the clocks of the hosts differ, and shorter than the time
+// between two runs. The default is nine tenths of the interval. It is an error if d is under
+// 50 ms.
 func WithHold(d time.Duration) Option {
 	return duration("WithHold", d, func(l *Locker) { l.hold = d })
 }
 
-// WithTTL sets the TTL of the lock of a running job, which is extended until the job ends:
-// if the host dies, no other one runs the job within the TTL. The default is 30 s, or the
+// WithTTL sets the TTL of the lock of a running job, which is extended until the job ends.
+// If the host dies, no other one runs the job within the TTL. The default is 30 s, or the
 // hold if that is shorter. It is an error if ttl is under 50 ms.
 func WithTTL(ttl time.Duration) Option {
 	return duration("WithTTL", ttl, func(l *Locker) { l.ttl = ttl })
 }
 
 // WithPrefix sets what the keys on the nodes begin with, by default "gocron:". Programs that
-// share nodes need different ones: the job of one would be skipped in favour of one that has
-// the same name in the other.
+// share nodes need different prefixes: otherwise one of them skips a job that has the same
+// name in the other.
 func WithPrefix(prefix string) Option {
 	return optionFunc(func(l *Locker) error {
 		l.prefix = prefix
@@ -79,12 +81,12 @@ const (
 	maxWait = time.Second
 )
 
-// A Locker is a [gocron.Locker], for gocron.WithDistributedLocker or
-// WithDistributedJobLocker. It is safe for concurrent use.
+// A Locker is a gocron.Locker, for gocron.WithDistributedLocker or WithDistributedJobLocker.
+// It is safe for concurrent use.
 //
-// Each run takes two locks. The one of the run is extended while the job runs, and released
-// then: a job does not run twice at a time, however long it takes. The one of the tick is left
-// to run out after the hold: a host whose clock is behind does not run the tick again.
+// Each run takes two locks. The lock of the run is extended while the job runs, and released
+// then, so a job does not run twice at a time, however long it takes. The lock of the tick
+// runs out after the hold, so a host whose clock is behind does not run the tick again.
 type Locker struct {
 	locker          *redlock.Locker
 	prefix          string
@@ -92,9 +94,9 @@ type Locker struct {
 	running         sync.Map // lock of each run, by the context that gocron made for the job
 }
 
-// NewLocker returns a Locker for jobs that run every interval: if they differ, the shortest
-// time between two runs of any of them. Runs of a job are never nearer to each other than
-// the hold; see [WithHold]. The error matches [redlock.ErrInvalidArgument].
+// NewLocker returns a Locker for jobs that run every interval. If intervals differ, it is
+// the shortest time between two runs of any job. Runs of a job are never nearer to each
+// other than the hold; see [WithHold]. The error matches [redlock.ErrInvalidArgument].
 func NewLocker(locker *redlock.Locker, interval time.Duration, opts ...Option) (*Locker, error) {
 	l := &Locker{locker: locker, prefix: "gocron:", hold: interval / 10 * 9}
 	switch {
@@ -120,9 +122,9 @@ func NewLocker(locker *redlock.Locker, interval time.Duration, opts ...Option) (
 }
 
 // Lock lets the caller run the job named key, or returns an error for gocron's listener
-// AfterLockError: [redlock.ErrContended] if the job runs on another host or did so within the
-// hold. Any other one is an outage, as described at redlock's Locker.Lock, or a job without a
-// name; see [Locker.Guard].
+// AfterLockError. It matches [redlock.ErrContended] if the job runs on another host, or did
+// within the hold. Any other error is an outage, as for redlock's Locker.Lock, or a job
+// without a name; see [Locker.Guard].
 //
 // It waits for each of its two locks for a tenth of the hold, at most 1 s.
 func (l *Locker) Lock(ctx context.Context, key string) (gocron.Lock, error) {
@@ -164,12 +166,12 @@ func (r run) Unlock(context.Context) error { return r() }
 func hashable(ctx context.Context) bool { return reflect.ValueOf(ctx).Comparable() }
 
 // Guard returns a function for gocron.NewTask that calls job with a context that ends when
-// the lock of the run is lost; that of gocron does not. The error, for the listener
-// AfterJobRunsWithError, matches [redlock.ErrLockLost] if that was before job returned.
-// redlock.FromContext finds the lock, and so its fencing token.
+// the lock of the run is lost. The error, for the listener AfterJobRunsWithError, matches
+// [redlock.ErrLockLost] if that happened before job returned. [redlock.FromContext] finds
+// the lock, and so its fencing token.
 //
 // The job needs gocron.WithName: gocron would name all jobs with Guard after one function.
-// NewTask must be given no context: gocron passes its own.
+// Give NewTask no context: gocron passes its own.
 func (l *Locker) Guard(job func(ctx context.Context) error) func(ctx context.Context) error {
 	return guard(job, func(ctx context.Context) (*redlock.Lock, error) {
 		if hashable(ctx) {
@@ -214,9 +216,9 @@ func guard(job func(context.Context) error, find func(context.Context) (*redlock
 // guarded is what gocron calls each job with Guard that was given no name.
 var guarded = runtime.FuncForPC(reflect.ValueOf(guard(nil, nil)).Pointer()).Name()
 
-// An Elector is a [gocron.Elector], for gocron.WithDistributedElector. It is safe for
-// concurrent use. Its goroutine stands for election until [Elector.Close], which the
-// program calls after the scheduler's Shutdown and before the Locker's.
+// An Elector is a gocron.Elector, for gocron.WithDistributedElector. It is safe for
+// concurrent use. Its goroutine stands for election until [Elector.Close], which the program
+// must call after the scheduler's Shutdown and before the Locker's.
 type Elector struct {
 	locker  *redlock.Locker
 	name    string
@@ -234,10 +236,10 @@ type attempt struct {
 	err  error // why there is no lock
 }
 
-// NewElector returns an Elector that stands for election at once. Of those with one name,
-// at most one leads at a time: the holder of the lock of that name, which is extended
-// automatically. When its host dies, another one leads after ttl, which may be 10 s.
-// The error matches [redlock.ErrInvalidArgument].
+// NewElector returns an Elector that stands for election at once. Of the Electors with one
+// name, at most one leads at a time: the holder of the lock of that name, which is extended
+// automatically. If its host dies, another one leads after ttl, for which 10 s is a good
+// value. The error matches [redlock.ErrInvalidArgument].
 func NewElector(locker *redlock.Locker, name string, ttl time.Duration) (*Elector, error) {
 	switch {
 	case locker == nil || name == "":
@@ -252,11 +254,11 @@ func NewElector(locker *redlock.Locker, name string, ttl time.Duration) (*Electo
 }
 
 // IsLeader returns nil if this Elector leads. It asks no node, but looks at the clocks: a
-// process that was stopped for longer than the TTL does not take itself for the leader.
-// It waits only for the outcome of the first attempt, or for the end of ctx.
+// process that was stopped for longer than the TTL is not the leader. It waits only for the
+// outcome of the first attempt, or for the end of ctx.
 //
-// Otherwise the error matches [ErrNotLeader] and, if it is known why, an error of redlock
-// such as [redlock.ErrContended] or [redlock.ErrNoQuorum]. gocron drops it.
+// Otherwise the error matches [ErrNotLeader] and, if the reason is known, an error of
+// redlock such as [redlock.ErrContended] or [redlock.ErrNoQuorum]. gocron drops it.
 func (e *Elector) IsLeader(ctx context.Context) error {
 	_, err := e.lead(ctx)
 	return err

@@ -138,3 +138,11 @@ func ExampleImportAll() {
 	// imported b
 	// <nil>
 }
+
+func ExampleReady() {
+	locker, closeAll := rig.StartLocker()
+	defer closeAll()
+
+	fmt.Println(recipes.Ready(context.Background(), locker))
+	// Output: <nil>
+}

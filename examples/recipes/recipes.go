@@ -1,10 +1,11 @@
-// Package recipes has the recipes of the README: what programs do most often with a lock, each
-// as a function to copy. Their tests hold them to what the README says of them.
+// Package recipes has the recipes of docs/recipes.md: what programs do most often with a lock, each
+// as a function to copy. Their tests hold them to what that page says of them.
 package recipes
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net/http"
 	"time"
@@ -47,19 +48,19 @@ func ByHand(ctx context.Context, locker *redlock.Locker,
 	defer cancel()
 
 	err = drawAndCharge(held, lock) // what the function of With does, above
-	if !lock.Valid() {              // somebody else may have begun before that was done
+	if !lock.Valid() {              // another process may have begun before that was done
 		return errors.Join(redlock.ErrLockLost, err)
 	}
 	return err
 }
 
-// UnlessBusy does nothing if somebody else is at it.
+// UnlessBusy does nothing if another process is at it.
 func UnlessBusy(ctx context.Context, locker *redlock.Locker,
 	charge func(ctx context.Context, invoice int) error,
 ) error {
 	lock, err := locker.TryLock(ctx, "invoice:42", 10*time.Second)
 	if errors.Is(err, redlock.ErrContended) {
-		return nil // somebody else is at it
+		return nil // another process is at it
 	}
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func Nightly(ctx context.Context, locker *redlock.Locker, report func(context.Co
 	// The tick is not released: a host whose clock is behind finds it taken.
 	_, err := locker.Lock(ctx, "nightly-report:tick", time.Hour, redlock.WithMaxWait(time.Second))
 	if errors.Is(err, redlock.ErrContended) {
-		return nil // another host makes it, or has made it
+		return nil // another host makes the report, or has made it
 	}
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 		switch {
 		case err == nil:
 			w.WriteHeader(http.StatusNoContent)
-		case r.Context().Err() != nil: // nobody is there to read an answer
+		case r.Context().Err() != nil: // the client has gone
 		case errors.Is(err, redlock.ErrLockLost):
 			http.Error(w, "cut off: another request may have begun before this one ended", http.StatusInternalServerError)
 		case began: // what shipOrder returns may be of any kind
@@ -116,7 +117,7 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 			http.Error(w, "another request is working on this order", http.StatusConflict)
 		default: // ErrNoQuorum or ErrShutdown
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "no lock to be had", http.StatusServiceUnavailable)
+			http.Error(w, "the lock is not available", http.StatusServiceUnavailable)
 		}
 	}
 }
@@ -126,7 +127,7 @@ func Ship(locker *redlock.Locker, shipOrder func(ctx context.Context, id string)
 func Lead(ctx context.Context, locker *redlock.Locker, work func(ctx context.Context, token int64) error) error {
 	return leader.Run(ctx, locker, "leader", 15*time.Second, func(ctx context.Context, term leader.Term) error {
 		return work(ctx, term.Token) // this process leads until ctx ends
-	}, leader.WithErrorHandler(func(err error) { log.Print("stand again: ", err) }))
+	}, leader.WithErrorHandler(func(err error) { log.Print("standing again: ", err) }))
 }
 
 // ImportAll imports batches one by one and holds the lock all the while.
@@ -142,7 +143,7 @@ func ImportAll(ctx context.Context, locker *redlock.Locker, batches []string,
 			if err := importBatch(ctx, batch); err != nil {
 				return err
 			}
-			// ErrNoQuorum means that nobody knows: the lock is valid until
+			// ErrNoQuorum means that the outcome is unknown: the lock is valid until
 			// lock.Until(), and ctx ends then unless a later Extend succeeds.
 			if err := lock.Extend(ctx, ttl); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
 				return err
@@ -150,4 +151,21 @@ func ImportAll(ctx context.Context, locker *redlock.Locker, batches []string,
 		}
 		return nil
 	}, nil)
+}
+
+// Ready returns an error if the nodes are not fit for locks.
+func Ready(ctx context.Context, locker *redlock.Locker) error {
+	report, err := locker.Check(ctx, 30*time.Second) // the longest TTL of your locks
+	if err != nil {
+		return err
+	}
+	for _, f := range report.Findings {
+		if f.Code == redlock.CodeNoMajority || f.Severity == redlock.SeverityUnsafe {
+			return fmt.Errorf("not fit for locks:\n%v", report)
+		}
+	}
+	if report.Worst() != 0 { // one node of several is down, something is slow, or worth knowing
+		log.Print(report)
+	}
+	return nil
 }

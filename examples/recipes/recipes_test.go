@@ -190,7 +190,19 @@ func TestTheImportStopsWhenItsLockRunsOut(t *testing.T) {
 			t.Errorf("got %v, want ErrLockLost", err)
 		}
 		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("stopped after %v, when somebody else may have had the lock", took)
+			t.Errorf("stopped after %v, when another caller may have had the lock", took)
 		}
+	})
+}
+
+func TestAProgramIsReadyUnlessItsNodesAreUnfit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := redlocktest.New(t, 3)
+		ready := func() error { return recipes.Ready(t.Context(), nodes.Locker()) }
+		require.NoError(t, ready())
+		nodes[:1].Down()
+		require.NoError(t, ready(), "the others are a majority")
+		nodes[:2].Down()
+		require.ErrorContains(t, ready(), "not fit for locks:")
 	})
 }

@@ -57,8 +57,8 @@ func (n *nodes) close() {
 	}
 }
 
-// newClients returns a client for each node, with options that the library's
-// README recommends.
+// newClients returns a client for each node, with options that docs/nodes.md
+// recommends.
 func newClients(addrs []string) []*redis.Client {
 	var clients []*redis.Client
 	for _, addr := range addrs {

@@ -61,7 +61,7 @@ func newWorld(t *testing.T, f *figures) *world {
 }
 
 // newProcess returns a process: every second one has the client options that
-// the README recommends instead of go-redis' defaults, two of four an eager
+// docs/nodes.md recommends instead of go-redis' defaults, two of four an eager
 // retry schedule instead of the default one, and every third one pipeliners.
 func newProcess(t *testing.T, i int, servers []*servers.Server, f *figures, opts ...redlock.Option) *process {
 	t.Helper()
@@ -90,7 +90,7 @@ func newProcess(t *testing.T, i int, servers []*servers.Server, f *figures, opts
 	return p
 }
 
-// recommend sets what the README says under Nodes.
+// recommend sets what docs/nodes.md says of client options.
 func recommend(o *redis.Options) {
 	o.DialTimeout = time.Second
 	o.DialerRetries = 1

@@ -61,11 +61,11 @@ func TestEachManifestForKubernetesParses(t *testing.T) {
 	}
 }
 
-func TestTheManifestsGrantTheACLOfTheReadme(t *testing.T) {
-	password := regexp.MustCompile(` >\S+`) // another one than in the README
+func TestTheManifestsGrantTheACLOfTheDocs(t *testing.T) {
+	password := regexp.MustCompile(` >\S+`) // another one than on the page
 	var want strings.Builder
 	want.WriteString("user locks")
-	for _, m := range regexp.MustCompile(`(?m)^ACL SETUSER locks(.*)$`).FindAllStringSubmatch(rig.Readme(t), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ACL SETUSER locks(.*)$`).FindAllStringSubmatch(rig.Page(t, "docs/nodes.md"), -1) {
 		want.WriteString(m[1])
 	}
 	users := manifests(t)["Secret redlock-acl"].StringData["users.acl"]
@@ -90,15 +90,4 @@ func TestTheManifestsNameTheNodesThatTheyMake(t *testing.T) {
 	}
 	assert.Len(t, want, 3)
 	assert.Equal(t, strings.Join(want, ","), nodes["REDLOCK_NODES"])
-}
-
-func TestTheProgramOnThePageAboutKubernetesCompiles(t *testing.T) {
-	t.Parallel()
-	for _, name := range inRoot(t, "docs/kubernetes.md") {
-		page, err := os.ReadFile(name) //nolint:gosec // a file of this module
-		require.NoError(t, err)
-		program := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindSubmatch(page)
-		require.Len(t, program, 2)
-		build(t, "kubernetes0", string(program[1]))
-	}
 }

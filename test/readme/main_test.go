@@ -1,4 +1,5 @@
-// Package readme_test tests the README: that its code runs and what it names exists.
+// Package readme_test tests the README and the pages in docs: that their code runs, that what they
+// name and link to exists, and that their figures are those that were measured.
 package readme_test
 
 import (

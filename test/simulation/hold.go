@@ -51,7 +51,7 @@ func drift(ttl time.Duration) time.Duration {
 }
 
 // grace is how long after the decision a grant counts as if it had come with
-// the others; see the README.
+// the others; see docs/guarantees.md.
 func grace(deciding time.Duration) time.Duration {
 	return min(max(deciding, 5*time.Millisecond), 50*time.Millisecond)
 }

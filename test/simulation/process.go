@@ -22,7 +22,7 @@ type process struct {
 	wall    time.Duration   // how far its wall clock is off
 	plain   bool            // it runs no scripts
 	deaf    bool            // it may not listen
-	hasty   bool            // its clients have the options that the README recommends
+	hasty   bool            // its clients have the options that docs/nodes.md recommends
 	under   int             // node calls under way
 	life    context.Context //nolint:containedctx // ends when it is killed
 	end     context.CancelFunc

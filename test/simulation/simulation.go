@@ -41,7 +41,7 @@
 //   - (a2) An extension is reported as a success only if a majority has voted for
 //     it, and the value was on a majority at every moment since the last success;
 //     a node may lose it after its vote. Late grants count within the grace that the
-//     README tells of.
+//     docs/guarantees.md tells of.
 //
 //   - (b) At every moment at which its holder was told that a lock is valid it
 //     stood on a majority, unless nodes had lost it with their data. No context

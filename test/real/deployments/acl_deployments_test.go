@@ -16,12 +16,12 @@ import (
 
 var permission = regexp.MustCompile("`(\\+[a-z|]+|~\\S+)`")
 
-// permissionsFor returns the permissions that README.md names in the sentence that
+// permissionsFor returns the permissions that docs/nodes.md names in the sentence that
 // begins with those words.
 func permissionsFor(t *testing.T, begin string) []string {
 	t.Helper()
-	_, sentence, found := strings.Cut(strings.Join(strings.Fields(rig.Section(t, "Nodes")), " "), begin)
-	require.True(t, found, "README.md does not say: %s", begin)
+	_, sentence, found := strings.Cut(strings.Join(strings.Fields(rig.Section(t, "docs/nodes.md", "ACL")), " "), begin)
+	require.True(t, found, "docs/nodes.md does not say: %s", begin)
 	sentence, _, _ = strings.Cut(sentence, ". ")
 	var all []string
 	for _, m := range permission.FindAllStringSubmatch(sentence, -1) {
@@ -31,19 +31,19 @@ func permissionsFor(t *testing.T, begin string) []string {
 	return all
 }
 
-// setACL makes the user of README.md, with more permissions, on a server, and
+// setACL makes the user of docs/nodes.md, with more permissions, on a server, and
 // forgets what that has refused.
 func setACL(t *testing.T, admin *redis.Client, more ...string) {
 	t.Helper()
-	acl, line := aclOfReadme(t)
+	acl, line := aclOfDocs(t)
 	require.NoError(t, admin.Do(t.Context(), "ACL", "DELUSER", acl[2]).Err())
 	require.NoError(t, admin.Do(t.Context(), command(acl)...).Err())
 	require.NoError(t, admin.Do(t.Context(), command(append(line, more...))...).Err())
 	require.NoError(t, admin.Do(t.Context(), "ACL", "LOG", "RESET").Err())
 }
 
-// refusals returns the commands that a server has refused to users, but for those of which the
-// README says so: by the first go-redis tells newer servers its version, scripts try the next
+// refusals returns the commands that a server has refused to users, but for those of which
+// docs/nodes.md says so: by the first go-redis tells newer servers its version, scripts try the next
 // ones, and Check the last.
 func refusals(t *testing.T, admin *redis.Client) []string {
 	t.Helper()
@@ -60,7 +60,7 @@ func refusals(t *testing.T, admin *redis.Client) []string {
 	return all
 }
 
-func TestWhatTheHandshakeNeedsIsInTheReadme(t *testing.T) {
+func TestWhatTheHandshakeNeedsIsInTheDocs(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
 	needs := permissionsFor(t, "For go-redis' handshake")
@@ -90,7 +90,7 @@ func TestWhatTheHandshakeNeedsIsInTheReadme(t *testing.T) {
 	}
 }
 
-func TestWhatAClusterClientNeedsIsInTheReadme(t *testing.T) {
+func TestWhatAClusterClientNeedsIsInTheDocs(t *testing.T) {
 	t.Parallel()
 	cluster := newRealCluster(t)
 	var addrs []string
@@ -122,7 +122,7 @@ func TestWhatAClusterClientNeedsIsInTheReadme(t *testing.T) {
 	}
 	needs := permissionsFor(t, "A `ClusterClient` needs")
 	require.Equal(t, []string{"+cluster|slots", "+asking"}, needs)
-	require.Contains(t, rig.Section(t, "Nodes"), "With `+command` it is spared")
+	require.Contains(t, rig.Section(t, "docs/nodes.md", "ACL"), "With `+command` it is spared")
 	const still, moving = "lock:still", "lock:moving"
 	cluster.BeginMove(moving, (cluster.Owner(moving)+1)%len(cluster.Servers))
 
@@ -146,7 +146,7 @@ func TestWhatAClusterClientNeedsIsInTheReadme(t *testing.T) {
 	require.Contains(t, refused(), "cluster|slots")
 }
 
-func TestASentinelClientNeedsNoMoreThanTheACLOfTheReadme(t *testing.T) {
+func TestASentinelClientNeedsNoMoreThanTheACLOfTheDocs(t *testing.T) {
 	t.Parallel()
 	group := servers.StartSentinelGroup(t)
 	master, replica := group.Master.Client(t), group.Replica.Client(t)

@@ -18,25 +18,25 @@ import (
 	"github.com/b0401464/redlock/test/servers"
 )
 
-// aclOfReadme returns the commands of README.md that make the user, word by
+// aclOfDocs returns the commands of docs/nodes.md that make the user, word by
 // word: the one for locks, and the one for waiting in line.
-func aclOfReadme(t *testing.T) (plain, line []string) {
+func aclOfDocs(t *testing.T) (plain, line []string) {
 	t.Helper()
-	for _, block := range rig.Blocks(t, "text") {
+	for _, block := range rig.Blocks(t, "docs/nodes.md", "text") {
 		if strings.HasPrefix(block, "ACL SETUSER ") {
 			first, second, _ := strings.Cut(strings.TrimSpace(block), "\n")
 			require.NotContains(t, second, "\n")
 			return strings.Fields(first), strings.Fields(second)
 		}
 	}
-	require.Fail(t, "README.md has no ACL SETUSER")
+	require.Fail(t, "docs/nodes.md has no ACL SETUSER")
 	return nil, nil
 }
 
-// setReadmeACL makes the user of README.md on a server.
-func setReadmeACL(t *testing.T, admin *redis.Client) {
+// setDocsACL makes the user of docs/nodes.md on a server.
+func setDocsACL(t *testing.T, admin *redis.Client) {
 	t.Helper()
-	plain, line := aclOfReadme(t)
+	plain, line := aclOfDocs(t)
 	require.NoError(t, admin.Do(t.Context(), command(plain)...).Err())
 	require.NoError(t, admin.Do(t.Context(), command(line)...).Err())
 }
@@ -71,12 +71,12 @@ func newACLServer(t *testing.T, opts ...servers.Option) (server *servers.Server,
 	return server, server.Client(t, asUser("admin", "admin"))
 }
 
-func TestTheACLOfTheReadmeIsEnough(t *testing.T) {
+func TestTheACLOfTheDocsIsEnough(t *testing.T) {
 	t.Parallel()
 	on := &rig.Real{}
 	for range 3 {
 		server, admin := newACLServer(t)
-		setReadmeACL(t, admin)
+		setDocsACL(t, admin)
 		require.NoError(t, admin.Do(t.Context(), "ACL", "SAVE").Err())
 		require.ErrorContains(t, server.Client(t).Ping(t.Context()).Err(), "NOAUTH", "the default user is on")
 		on.Servers, on.Direct = append(on.Servers, server), append(on.Direct, admin)
@@ -181,10 +181,10 @@ func requireRefusedBy(t *testing.T, err error, addr, reason string) {
 	require.ErrorContains(t, err, addr)
 }
 
-func TestEachPermissionOfTheACLOfTheReadmeIsNeeded(t *testing.T) {
+func TestEachPermissionOfTheACLOfTheDocsIsNeeded(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	acl, _ := aclOfReadme(t)
+	acl, _ := aclOfDocs(t)
 	name := acl[2]
 	try := func(t *testing.T, acl []string) error {
 		t.Helper()
@@ -220,7 +220,7 @@ func TestEachPermissionOfTheACLOfTheReadmeIsNeeded(t *testing.T) {
 func TestWithoutThePermissionsOfTheLineLocksWorkAsEver(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	acl, line := aclOfReadme(t)
+	acl, line := aclOfDocs(t)
 	name := acl[2]
 	try := func(t *testing.T, line []string) {
 		t.Helper()
@@ -260,7 +260,7 @@ func TestWithoutThePermissionsOfTheLineLocksWorkAsEver(t *testing.T) {
 func TestNodeThatDoesNotKnowThePasswordIsNamed(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	setReadmeACL(t, admin)
+	setDocsACL(t, admin)
 	for _, tt := range []struct{ name, user, password, reason string }{
 		{"wrong password", "locks", "guess", "WRONGPASS"},
 		{"unknown user", "lock", "secret", "WRONGPASS"},

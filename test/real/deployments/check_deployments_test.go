@@ -111,10 +111,10 @@ func requireNoKeysBut(t *testing.T, admin *redis.Client) {
 	require.True(t, rig.Poll(rig.Patience, func() bool { return admin.DBSize(t.Context()).Val() == 0 }), "keys left behind")
 }
 
-func TestWhatCheckNeedsIsInTheReadme(t *testing.T) {
+func TestWhatCheckNeedsIsInTheDocs(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t, servers.WithAppendOnly())
-	plain, line := aclOfReadme(t)
+	plain, line := aclOfDocs(t)
 	needs := permissionsFor(t, "`Check` needs")
 	require.Equal(t, []string{"+info", "~redlock:check:*", "~{redlock:check:*}:redlock:*"}, needs)
 	all := slices.Concat(plain, line[3:], needs)

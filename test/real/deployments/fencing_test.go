@@ -181,7 +181,7 @@ func TestTheLastTokenOfRealServersIsSaidToBeTheLast(t *testing.T) {
 func TestFencingNeedsTwoPermissionsMore(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	plain, _ := aclOfReadme(t)
+	plain, _ := aclOfDocs(t)
 	try := func(more ...any) error {
 		for _, words := range [][]any{{"ACL", "DELUSER", plain[2]}, command(plain), append([]any{"ACL", "SETUSER", plain[2]}, more...)} {
 			require.NoError(t, admin.Do(t.Context(), words...).Err())

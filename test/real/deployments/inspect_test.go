@@ -97,10 +97,10 @@ func TestAClusterIsInspectedWhereverTheResourceLies(t *testing.T) {
 	}
 }
 
-func TestInspectAndBreakNeedNoMoreThanTheACLOfTheReadme(t *testing.T) {
+func TestInspectAndBreakNeedNoMoreThanTheACLOfTheDocs(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	setReadmeACL(t, admin)
+	setDocsACL(t, admin)
 	requireInspects(t, func() redlock.Client { return server.Client(t, asUser("locks", "secret")) }, "lock:k")
 	require.Empty(t, refusals(t, admin))
 }
@@ -108,7 +108,7 @@ func TestInspectAndBreakNeedNoMoreThanTheACLOfTheReadme(t *testing.T) {
 func TestWithoutThePermissionsOfTheLineAHolderIsInspectedAndBroken(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	acl, _ := aclOfReadme(t)
+	acl, _ := aclOfDocs(t)
 	require.NoError(t, admin.Do(t.Context(), command(acl)...).Err())
 	l := rig.NewRealLocker(t, []*redis.Client{server.Client(t, asUser("locks", "secret"))})
 	lock, err := l.Lock(t.Context(), "lock:k", rig.LongTTL, redlock.WithOwner("billing 7"))
@@ -123,20 +123,20 @@ func TestWithoutThePermissionsOfTheLineAHolderIsInspectedAndBroken(t *testing.T)
 	rig.Drain(t, l)
 }
 
-// The user of README.md who may only look may do that, and nothing else.
+// The user of docs/nodes.md who may only look may do that, and nothing else.
 func TestAUserWhoMayOnlyReadInspects(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	setReadmeACL(t, admin)
+	setDocsACL(t, admin)
 	var acl []string
-	for _, block := range rig.Blocks(t, "text") {
+	for _, block := range rig.Blocks(t, "docs/nodes.md", "text") {
 		for line := range strings.Lines(block) {
 			if strings.HasPrefix(line, "ACL SETUSER look ") {
 				acl = strings.Fields(line)
 			}
 		}
 	}
-	require.NotEmpty(t, acl, "README.md has no ACL SETUSER look")
+	require.NotEmpty(t, acl, "docs/nodes.md has no ACL SETUSER look")
 	holder := rig.NewRealLocker(t, []*redis.Client{server.Client(t, asUser("locks", "secret"))})
 	lock, err := holder.Lock(t.Context(), "lock:k", rig.LongTTL, redlock.WithOwner("billing 7"), redlock.WithFencing(time.Hour))
 	require.NoError(t, err)

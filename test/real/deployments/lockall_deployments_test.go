@@ -42,10 +42,10 @@ func TestAClusterLocksSeveralResourcesOfOneSlot(t *testing.T) {
 	rig.Drain(t, other)
 }
 
-func TestTheACLOfTheReadmeIsEnoughForSeveralResources(t *testing.T) {
+func TestTheACLOfTheDocsIsEnoughForSeveralResources(t *testing.T) {
 	on := &rig.Real{}
 	server, admin := newACLServer(t)
-	plain, line := aclOfReadme(t)
+	plain, line := aclOfDocs(t)
 	require.NoError(t, admin.Do(t.Context(), command(plain)...).Err())
 	on.Servers, on.Direct = append(on.Servers, server), append(on.Direct, admin)
 	var log rig.ErrorLog

@@ -44,7 +44,7 @@ func TestANodeThatWasRestartedVotesAgainAfterAWhile(t *testing.T) {
 func TestAQuarantineNeedsTwoPermissionsMore(t *testing.T) {
 	t.Parallel()
 	server, admin := newACLServer(t)
-	plain, _ := aclOfReadme(t)
+	plain, _ := aclOfDocs(t)
 	try := func(more ...any) error {
 		for _, words := range [][]any{{"ACL", "DELUSER", plain[2]}, command(plain), append([]any{"ACL", "SETUSER", plain[2]}, more...)} {
 			require.NoError(t, admin.Do(t.Context(), words...).Err())

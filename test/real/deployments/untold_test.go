@@ -57,7 +57,7 @@ func takeTurns(t *testing.T, lines [][]string, hold time.Duration, hooks ...redi
 
 // Virtual time bounds how long that takes.
 func TestTheLineGoesOnWhereNobodyIsTold(t *testing.T) {
-	acl, line := aclOfReadme(t)
+	acl, line := aclOfDocs(t)
 	deaf := slices.DeleteFunc(slices.Clone(line), func(word string) bool { return strings.HasPrefix(word, "&") })
 	for _, hold := range []time.Duration{2 * time.Millisecond, 20 * time.Millisecond} {
 		for _, tt := range []struct {

@@ -84,7 +84,7 @@ func TestAMajorityThatIsFrozenForLongerThanTheValidityCostsEachLockAtItsEnd(t *t
 	})
 }
 
-func TestTheTimelineInTheReadme(t *testing.T) {
+func TestTheTimelineInTheDocs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
 		start := time.Now()

@@ -17,7 +17,7 @@ import (
 )
 
 // besideCallers has callers of l wait for set while fn runs, on healthy nodes that take 10 ms
-// for a step: what the README says that a thousand resources take.
+// for a step: what docs/several.md says that a thousand resources take.
 func besideCallers(t *testing.T, callers int, set []string, fn func(t *testing.T, l *redlock.Locker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

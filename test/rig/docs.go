@@ -25,19 +25,20 @@ func Root(t *testing.T) string {
 	}
 }
 
-// Readme returns the text of README.md.
-func Readme(t *testing.T) string {
+// Page returns the text of a page of the documentation, by its path from the root.
+func Page(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(Root(t), "README.md"))
+	text, err := os.ReadFile(filepath.Join(Root(t), path)) //nolint:gosec // a file of this module
 	require.NoError(t, err)
+	require.Zero(t, strings.Count(string(text), "\n```")%2, "%s: a code block is not closed", path)
 	return string(text)
 }
 
-// Section returns what stands below a heading of the second level.
-func Section(t *testing.T, title string) string {
+// Section returns what stands below a heading of the second level of a page.
+func Section(t *testing.T, path, title string) string {
 	t.Helper()
-	_, after, found := strings.Cut(Readme(t), "\n## "+title+"\n")
-	require.True(t, found, "README.md has no section %q", title)
+	_, after, found := strings.Cut(Page(t, path), "\n## "+title+"\n")
+	require.True(t, found, "%s has no section %q", path, title)
 	body, _, _ := strings.Cut(after, "\n## ")
 	return body
 }
@@ -45,18 +46,15 @@ func Section(t *testing.T, title string) string {
 // Fence matches a code block, its language and its code.
 var Fence = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 
-// Blocks returns README.md's code blocks of a language.
-func Blocks(t *testing.T, language string) []string {
+// Blocks returns the code blocks of a language on a page.
+func Blocks(t *testing.T, path, language string) []string {
 	t.Helper()
-	text := Readme(t)
-	require.Zero(t, strings.Count(text, "\n```")%2, "a code block is not closed")
 	var found []string
-	for _, m := range Fence.FindAllStringSubmatch(text, -1) {
+	for _, m := range Fence.FindAllStringSubmatch(Page(t, path), -1) {
 		if m[1] == language {
 			found = append(found, m[2])
 		}
 	}
-	require.NotEmpty(t, found, "no code block of language %q", language)
 	return found
 }
 

@@ -1,0 +1,81 @@
+package readme_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock/test/rig"
+)
+
+// measured returns the cells of the tables that the benchmarks have written for a case.
+func measured(t *testing.T, name string) map[string]bool {
+	t.Helper()
+	before, _, ok := strings.Cut(rig.Page(t, "test/benchmarks/results/TABLES.md"), "\n`make bench CASES="+name+"`\n")
+	require.True(t, ok, "there is no case %s", name)
+	cells := make(map[string]bool)
+	for line := range strings.Lines(before[strings.LastIndex(before, "\n## "):]) {
+		for cell := range strings.SplitSeq(line, "|") {
+			cells[strings.TrimSpace(cell)] = true
+		}
+	}
+	return cells
+}
+
+// A paragraph or table is said to be from the cases whose names stand behind it in a comment.
+var from = regexp.MustCompile(`<!-- from: ([a-z -]+) -->`)
+
+// Times and rates. What is measured under is no figure: 1 ms, or 50 ms late.
+var (
+	figure = regexp.MustCompile(`\d[\d.,]*(?: (?:µs|ms|s)\b|×)|\b\d+\.\d+ times\b|\b\d+,\d{3}\b|\b1\.\d\d\b`)
+	given  = regexp.MustCompile(`\b(?:for 1 ms|50 ms late|1, 1 and 80 ms away|0\.93 to 1\.01|1\.2 to 1\.5 times)\b`)
+)
+
+func TestEveryFigureOnThePagesIsOneOfTheLastBenchmarks(t *testing.T) {
+	pages := make(map[string]int)
+	for _, page := range guides(t) {
+		for block := range strings.SplitSeq(rig.Page(t, page), "\n\n") {
+			m := from.FindStringSubmatch(block)
+			if m == nil {
+				continue
+			}
+			all := make(map[string]bool)
+			for name := range strings.FieldsSeq(m[1]) {
+				for cell := range measured(t, name) {
+					all[cell] = true
+				}
+			}
+			for _, f := range figure.FindAllString(given.ReplaceAllString(from.ReplaceAllString(block, ""), ""), -1) {
+				pages[page]++
+				f = strings.TrimSuffix(f, " times")
+				assert.True(t, all[f] || all[f+"×"], "%s: %s is not in the tables of %s", page, f, m[1])
+			}
+		}
+	}
+	for _, page := range []string{"README.md", "docs/comparison.md", "docs/waiting.md", "docs/pipelines.md"} {
+		assert.Greater(t, pages[page], 2, "are those of %s read?", page)
+	}
+}
+
+// The versions that the pages speak of are those that the benchmarks and the interop tests run.
+func TestTheVersionsOfNeighboursAreThoseThatAreRun(t *testing.T) {
+	mod := rig.Page(t, "test/benchmarks/go.mod")
+	version := func(module string) string {
+		m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(mod)
+		require.Len(t, m, 2, module)
+		return m[1]
+	}
+	node := rig.Page(t, "test/interop/package.json")
+	for _, page := range []string{"docs/comparison.md", "docs/migration.md"} {
+		text := strings.Join(strings.Fields(rig.Page(t, page)), " ")
+		assert.Contains(t, text, "redsync "+version("github.com/go-redsync/redsync/v4"), page)
+		assert.Contains(t, text, "redislock "+version("github.com/bsm/redislock"), page)
+		for _, m := range regexp.MustCompile(`"(?:bull-redlock|redlock[45])": "(?:npm:redlock@)?([^"]+)"`).FindAllStringSubmatch(node, -1) {
+			assert.Contains(t, text, m[1], page)
+		}
+	}
+	assert.Contains(t, rig.Page(t, "docs/comparison.md"), "rueidislock "+version("github.com/redis/rueidis"))
+}
