@@ -143,7 +143,10 @@ var nodeRules = []rule{
 		case t.HearErr != nil:
 			reason = why(t.HearErr)
 		case t.Refuses("publish"):
-			reason = "this user may not run publish"
+			return verdict{
+				Slow, "Scripts may not run publish there, so the client tells a waiting Locker that it is next, if it may: a round trip more.",
+				"Grant +publish and &redlock:*, unless the server refuses it in all scripts.",
+			}
 		case t.Unheard > 0:
 			return verdict{
 				Slow, fmt.Sprintf("A message to a waiting Locker did not arrive within %v, so calls that wait for a lock poll.", t.Unheard),
@@ -154,7 +157,7 @@ var nodeRules = []rule{
 			return verdict{}
 		}
 		return verdict{
-			Slow, fmt.Sprintf("A waiting Locker cannot be told that it is next, so calls that wait for a lock poll: %s.", reason),
+			Slow, fmt.Sprintf("A waiting Locker cannot be told that it is next, so it looks often by itself: %s.", reason),
 			"Grant +publish, +subscribe and &redlock:*.",
 		}
 	}},
