@@ -72,15 +72,13 @@ func (j *journal) tellCrash(cfg config) string {
 // tellNodes tells what faulty nodes did to the callers.
 func (j *journal) tellNodes(n *nodes, cfg config) string {
 	if len(n.embedded) == 0 {
-		told := "The nodes are yours: none was frozen or stopped"
-		var toldSb75 strings.Builder
+		told := []string{"The nodes are yours: none was frozen or stopped"}
 		for i, f := range j.failures {
 			if f.count > 0 {
-				toldSb75.WriteString(fmt.Sprintf("; node %d failed %s", i+1, counted(f.count, "time")))
+				told = append(told, fmt.Sprintf("node %d failed %s", i+1, counted(f.count, "time")))
 			}
 		}
-		told += toldSb75.String()
-		return told + "."
+		return strings.Join(told, "; ") + "."
 	}
 	f := j.frozen
 	if f == nil {
