@@ -264,7 +264,7 @@ func (j *journal) crashed(worker int, ttl time.Duration) {
 	defer j.mu.Unlock()
 	j.change(worker, dead)
 	j.crash = &crash{worker: worker, at: j.elapsed(), next: -1}
-	j.add(true, "worker %d crashes and releases nothing: its lock runs out by its TTL of %v", worker+1, ttl)
+	j.add(true, "worker %d crashes with the lock: it ends by its TTL of %v", worker+1, ttl)
 }
 
 // note adds a notable event.

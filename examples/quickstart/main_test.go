@@ -53,7 +53,7 @@ func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
 		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) frozen: it does not answer any more\n`,
 		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) answers again\n`,
 		`\d\.\d{3}s  node 3 \(127\.0\.0\.1:\d+\) stopped: a majority is left\n`,
-		`\nsections run      [1-9]\d* in \d+\.\ds\n`,
+		`\nturns             [1-9]\d* in \d+\.\ds\n`,
 		`\noverlaps          0\n`,
 		`\nlongest wait      \d.* \(worker \d\)\n`,
 		`\nnode errors seen  [1-9]\d*\n`,
@@ -87,7 +87,7 @@ func TestAWorkerCrashesAndItsLockRunsOut(t *testing.T) {
 	require.Len(t, m, 5, stdout)
 	crashed, next := m[1], m[3]
 	assert.NotEqual(t, crashed, next)
-	events, rest, found := strings.Cut(stdout, "worker "+crashed+" crashes and releases nothing: its lock runs out by its TTL of 1s\n")
+	events, rest, found := strings.Cut(stdout, "worker "+crashed+" crashes with the lock: it ends by its TTL of 1s\n")
 	require.True(t, found, stdout)
 	assert.Contains(t, events, "worker "+crashed+" holds it")
 	assert.NotContains(t, rest, "worker "+crashed+" holds it", "it is gone")
@@ -107,7 +107,7 @@ func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
 	assert.Regexp(t, `node 3 \(127\.0\.0\.1:\d+\) fails: `, stdout)
-	assert.Regexp(t, `\nsections run      [1-9]`, stdout)
+	assert.Regexp(t, `\nturns             [1-9]`, stdout)
 }
 
 func TestOverlapExitsWithOne(t *testing.T) {
@@ -149,7 +149,7 @@ func TestInterruptedRunStillEndsWithASummary(t *testing.T) {
 	code := run(ctx, []string{"-for", "1h"}, &out, &errs, os.Getenv)
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, errs.String())
-	assert.Regexp(t, `\nsections run      [1-9]`, out.String())
+	assert.Regexp(t, `\nturns             [1-9]`, out.String())
 }
 
 func TestInterruptBeforeTheBeginningIsOneLine(t *testing.T) {

@@ -17,7 +17,7 @@ type picture struct {
 // Widths of what stands beside the cells.
 const (
 	labelWidth = 11 // "worker 12  "
-	countWidth = 10 // "  sections"
+	countWidth = 10 // "     turns"
 	minCells   = 20
 )
 
@@ -118,7 +118,7 @@ func (p picture) heading(v view) string {
 			end = c + utf8.RuneCountInString(label)
 		}
 	}
-	line.WriteString(strings.Repeat(" ", at.cells-end) + p.paint(style{dim: true}, fmt.Sprintf("%*s", countWidth, "sections")))
+	line.WriteString(strings.Repeat(" ", at.cells-end) + p.paint(style{dim: true}, fmt.Sprintf("%*s", countWidth, "turns")))
 	return line.String()
 }
 

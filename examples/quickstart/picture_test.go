@@ -42,7 +42,7 @@ func TestPictureShowsWhoHasTheLockWhen(t *testing.T) {
 	}
 	want := []string{
 		"title",
-		"                    ┊off ┊       sections",
+		"                    ┊off ┊          turns",
 		"worker 1 ✗ ─██░  ── ┊    ┊              1",
 		"worker 2   ───▌█▓▓▓ ┊   ▌┊              2",
 		"",

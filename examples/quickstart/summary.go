@@ -26,7 +26,7 @@ func (j *journal) summarize(n *nodes, cfg config) summary {
 	}
 	s := summary{overlaps: j.overlaps}
 	row := func(format string, args ...any) { s.table = append(s.table, fmt.Sprintf(format, args...)) }
-	row("sections run      %d in %.1fs", sections, j.elapsed().Seconds())
+	row("turns             %d in %.1fs", sections, j.elapsed().Seconds())
 	row("overlaps          %d", j.overlaps)
 	if j.lost > 0 {
 		row("locks lost        %d: their sections were told to end", j.lost)
