@@ -100,7 +100,7 @@ func (s *stage) describe() string {
 	if len(s.cfg.addrs) > 0 {
 		servers = "nodes " + strings.Join(s.cfg.addrs, ", ")
 	}
-	return fmt.Sprintf("%d workers, one lock %q with a TTL of %v, %s", s.cfg.workers, resource, s.cfg.ttl, servers)
+	return fmt.Sprintf("%s, one lock %q with a TTL of %v, %s", counted(s.cfg.workers, "worker"), resource, s.cfg.ttl, servers)
 }
 
 // breakNodes freezes one node half way, for a while, and then stops another one.
