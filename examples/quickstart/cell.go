@@ -10,7 +10,10 @@ import (
 // A colour is one of the terminal's 256, 0 its default.
 type colour int
 
-const red colour = 196
+const (
+	red  colour = 196
+	blue colour = 39
+)
 
 // palette tells neighbours apart on light and dark backgrounds. None is red.
 var palette = []colour{33, 208, 35, 170, 44, 179, 99, 112}
@@ -147,6 +150,8 @@ func (g grid) block(c int, s segment, fg colour) cell {
 	switch {
 	case s.state == extended:
 		drawn.glyph = "▓"
+	case s.state == dead:
+		drawn.glyph = "░"
 	case from == 0:
 		drawn.glyph = lefts[max(to, 1)]
 	case to == 8: // blocks that fill from the right are those of the left in reverse

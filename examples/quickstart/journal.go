@@ -18,6 +18,7 @@ const (
 	waiting
 	holding
 	extended // holding a lock that was extended by hand
+	dead     // crashed: its lock has not run out yet
 )
 
 // A change is the moment at which a worker's state began. All moments are
@@ -44,8 +45,12 @@ type journal struct {
 	over    time.Duration // when the workers had stopped; 0 before
 	changes [][]change    // by worker
 	events  []event
-	stopped time.Duration // when a node was stopped; 0 if none was
-	down    []bool        // by node: it was stopped here
+	marks   []mark
+	down    []bool // by node: it is frozen or was stopped, here
+	frozen  *faulty
+	stopped *faulty
+	crash   *crash // nil: no worker crashed
+	freed   time.Duration
 
 	inside   map[int]func() error // workers in their section, and the Err of its context
 	sections []int                // by worker
@@ -53,6 +58,29 @@ type journal struct {
 	lost     int
 	longest  wait
 	failures []failures // by node
+}
+
+// A mark is a moment that the picture shows in all rows.
+type mark struct {
+	at     time.Duration
+	label  string
+	colour colour
+}
+
+// A faulty node is one that was frozen or stopped here.
+type faulty struct {
+	node      int
+	gate      bool            // it kept the line of those who wait
+	at, over  time.Duration   // over is 0 while it is so
+	handOvers []time.Duration // of each turn that began meanwhile: how long a worker waited for the lock when it was free
+}
+
+// A crash is a worker that ended with the lock.
+type crash struct {
+	worker int
+	at     time.Duration
+	next   int // the worker that had the lock after it; -1 before
+	after  time.Duration
 }
 
 type wait struct {
@@ -141,13 +169,33 @@ func (j *journal) enter(ctx context.Context, worker int) (leave func()) {
 	}
 	j.inside[worker] = ctx.Err
 	j.sections[worker]++
+	j.took(worker)
 	waited := j.change(worker, holding)
 	j.add(false, "worker %d holds it (waited %v)", worker+1, round(waited))
-	return func() {
+	return sync.OnceFunc(func() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		delete(j.inside, worker)
 		j.change(worker, idle)
+		j.freed = j.elapsed()
+	})
+}
+
+// took notes what the turn of a worker that has just got the lock tells of the
+// crash, and of nodes that are faulty. It is called before the worker's state changes.
+func (j *journal) took(worker int) {
+	now := j.elapsed()
+	if c := j.crash; c != nil && c.next < 0 {
+		c.next, c.after = worker, now
+	}
+	began := j.freed
+	if all := j.changes[worker]; len(all) > 0 {
+		began = max(began, all[len(all)-1].at)
+	}
+	for _, f := range []*faulty{j.frozen, j.stopped} {
+		if f != nil && f.over == 0 {
+			f.handOvers = append(f.handOvers, now-began)
+		}
 	}
 }
 
@@ -182,13 +230,41 @@ func (j *journal) nodeFailed(node int, name string, err error) {
 	}
 }
 
+// nodeFrozen notes that a node was frozen. The returned function notes that it
+// answers again.
+func (j *journal) nodeFrozen(node int, name string, gate bool) (thawed func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.down[node] = true
+	f := &faulty{node: node, gate: gate, at: j.elapsed()}
+	j.frozen = f
+	j.marks = append(j.marks, mark{f.at, fmt.Sprintf("node %d frozen", node+1), blue})
+	j.add(true, "%s frozen: it does not answer any more", name)
+	return func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		f.over = j.elapsed()
+		j.add(true, "%s answers again", name)
+	}
+}
+
 // nodeStopped notes that a node was stopped.
 func (j *journal) nodeStopped(node int, name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.down[node] = true
-	j.stopped = j.elapsed()
+	j.stopped = &faulty{node: node, at: j.elapsed()}
+	j.marks = append(j.marks, mark{j.stopped.at, fmt.Sprintf("node %d stopped", node+1), red})
 	j.add(true, "%s stopped: a majority is left", name)
+}
+
+// crashed notes that a worker has crashed with the lock.
+func (j *journal) crashed(worker int, ttl time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.change(worker, dead)
+	j.crash = &crash{worker: worker, at: j.elapsed(), next: -1}
+	j.add(true, "worker %d crashes with the lock: it ends by its TTL of %v", worker+1, ttl)
 }
 
 // note adds a notable event.

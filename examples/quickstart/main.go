@@ -1,12 +1,13 @@
 // Command quickstart shows the redlock library at work on one screen: workers
-// that contend for one lock through [redlock.Locker.With], a node that is
-// stopped half way, and a lock that is extended by hand.
+// that contend for one lock through [redlock.Locker.With], one of which crashes
+// with the lock and another one extends it by hand, a node that is frozen for a
+// while, and a node that is stopped. Three sentences tell what happened.
 //
 //	go run ./examples/quickstart
 //	go run ./examples/quickstart -addrs 10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379
 //
 // Without -addrs it brings its own three nodes, so nothing needs to be
-// installed. It exits with 1 if two workers ever had the lock at the same time,
+// installed. Elsewhere than on a terminal it prints lines. It exits with 1 if two workers ever had the lock at the same time,
 // and with 2 if it could not begin.
 package main
 
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 	}
 	var overlaps int
 	if err == nil {
-		overlaps, err = demonstrate(ctx, cfg, stdout, newScreen(stdout, env, cfg))
+		overlaps, err = demonstrate(ctx, cfg, newScreen(stdout, env, cfg))
 	}
 	switch {
 	case err != nil:
@@ -113,6 +114,15 @@ func parse(args []string) (config, error) {
 		return c, fmt.Errorf("-for %v: want a positive duration", c.run)
 	}
 	return c, nil // the library checks the ttl, and the servers against each other
+}
+
+// mayCrash reports whether a worker may crash with the lock: not if it is alone, or
+// if its lock would keep the others waiting for much of the run.
+func (c *config) mayCrash() bool { return c.workers > 1 && c.ttl <= c.run/8 }
+
+// nodeTimeout is how long a caller would wait for a node by default, if it did.
+func (c *config) nodeTimeout() time.Duration {
+	return min(max(c.ttl/10, 50*time.Millisecond), time.Second)
 }
 
 func splitAddrs(list string) ([]string, error) {

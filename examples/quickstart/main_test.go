@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,12 +50,17 @@ func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
 	for _, line := range []string{
 		`\d\.\d{3}s  worker \d holds it \(waited `,
 		`\d\.\d{3}s  worker \d extends it by hand: 8s more from now on\n`,
-		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) stopped: a majority is left\n`,
-		`\nsections run      [1-9]\d* in \d+\.\ds\n`,
+		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) frozen: it does not answer any more\n`,
+		`\d\.\d{3}s  node 2 \(127\.0\.0\.1:\d+\) answers again\n`,
+		`\d\.\d{3}s  node 3 \(127\.0\.0\.1:\d+\) stopped: a majority is left\n`,
+		`\nturns             [1-9]\d* in \d+\.\ds\n`,
 		`\noverlaps          0\n`,
 		`\nlongest wait      \d.* \(worker \d\)\n`,
 		`\nnode errors seen  [1-9]\d*\n`,
-		`\n  node 2 \(127\.0\.0\.1:\d+\): [1-9]\d*, the last one: `,
+		`\n  node 3 \(127\.0\.0\.1:\d+\): [1-9]\d*, the last one: `,
+		`\n[1-9]\d* turns?, never two at once\.\n` +
+			`No worker crashed: its lock would have kept the others out for 8s, much of this run\.\n` +
+			`Node 2 was frozen at \d\.\d s[^;]* before it was back[^;]*; node 3 was stopped at \d\.\d s, and \d+ turns? followed\.\n$`,
 	} {
 		assert.Regexp(t, line, stdout)
 	}
@@ -69,6 +75,31 @@ func TestRunOnRealNodesStopsNone(t *testing.T) {
 	assert.Contains(t, stdout, "the nodes are yours: none will be stopped")
 	assert.NotContains(t, stdout, "a majority is left")
 	assert.Regexp(t, `\noverlaps          0\n`, stdout)
+	assert.Contains(t, stdout, "\nThe nodes are yours: none was frozen or stopped.\n")
+}
+
+func TestAWorkerCrashesAndItsLockRunsOut(t *testing.T) {
+	code, stdout, stderr := quickstart(t.Context(), "-for", "8s", "-ttl", "1s", "-workers", "3", "-addrs", realNodes(t, 1, nil))
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	m := regexp.MustCompile(`\nWorker (\d) crashed at (\d\.\d) s and released nothing; ` +
+		`its lock ran out by its TTL of 1s, and worker (\d) had it at (\d\.\d) s\.\n`).FindStringSubmatch(stdout)
+	require.Len(t, m, 5, stdout)
+	crashed, next := m[1], m[3]
+	assert.NotEqual(t, crashed, next)
+	events, rest, found := strings.Cut(stdout, "worker "+crashed+" crashes with the lock: it ends by its TTL of 1s\n")
+	require.True(t, found, stdout)
+	assert.Contains(t, events, "worker "+crashed+" holds it")
+	assert.NotContains(t, rest, "worker "+crashed+" holds it", "it is gone")
+	assert.Regexp(t, `^ +\d\.\d{3}s  (worker `+next+` holds it|node)`, rest)
+	at := regexp.MustCompile(`(\d\.\d{3})s  worker \d holds it`)
+	took, got := at.FindAllStringSubmatch(events, -1), at.FindStringSubmatch(rest)
+	from, err := strconv.ParseFloat(took[len(took)-1][1], 64)
+	require.NoError(t, err)
+	to, err := strconv.ParseFloat(got[1], 64)
+	require.NoError(t, err)
+	assert.Greater(t, to-from, 0.5, "its lock kept the others out for a TTL, counted from a moment before the first of these")
+	assert.NotContains(t, stdout, "could not release", "nobody is there to tell so")
 }
 
 func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
@@ -76,7 +107,7 @@ func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
 	assert.Regexp(t, `node 3 \(127\.0\.0\.1:\d+\) fails: `, stdout)
-	assert.Regexp(t, `\nsections run      [1-9]`, stdout)
+	assert.Regexp(t, `\nturns             [1-9]`, stdout)
 }
 
 func TestOverlapExitsWithOne(t *testing.T) {
@@ -93,6 +124,7 @@ func TestOverlapExitsWithOne(t *testing.T) {
 	assert.Empty(t, stderr)
 	assert.Regexp(t, `OVERLAP: worker \d and worker \d are in their sections`, stdout)
 	assert.Regexp(t, `\noverlaps          [1-9]`, stdout)
+	assert.Regexp(t, `\n\d+ turns, and \d+ times? two workers had the lock at once!\n`, stdout)
 }
 
 // cancelling cancels a run as soon as it has written a text.
@@ -117,7 +149,7 @@ func TestInterruptedRunStillEndsWithASummary(t *testing.T) {
 	code := run(ctx, []string{"-for", "1h"}, &out, &errs, os.Getenv)
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, errs.String())
-	assert.Regexp(t, `\nsections run      [1-9]`, out.String())
+	assert.Regexp(t, `\nturns             [1-9]`, out.String())
 }
 
 func TestInterruptBeforeTheBeginningIsOneLine(t *testing.T) {

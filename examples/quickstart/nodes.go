@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/b0401464/redlock"
@@ -20,7 +21,13 @@ const embeddedNodes = 3
 // nodes are the Redis servers of a run.
 type nodes struct {
 	addrs    []string
-	embedded []*miniredis.Miniredis // none with -addrs
+	embedded []*embedded // none with -addrs
+}
+
+// An embedded node runs in this process.
+type embedded struct {
+	*miniredis.Miniredis
+	frozen sync.RWMutex // whoever has it for writing keeps the node from answering
 }
 
 func startNodes(addrs []string) (*nodes, error) {
@@ -35,7 +42,13 @@ func startNodes(addrs []string) (*nodes, error) {
 			n.close()
 			return nil, fmt.Errorf("embedded node: %w", err)
 		}
-		n.embedded = append(n.embedded, m)
+		e := &embedded{Miniredis: m}
+		m.Server().SetPreHook(func(*server.Peer, string, ...string) bool {
+			e.frozen.RLock()
+			defer e.frozen.RUnlock()
+			return false
+		})
+		n.embedded = append(n.embedded, e)
 		n.addrs = append(n.addrs, m.Addr())
 	}
 	return n, nil
@@ -44,6 +57,18 @@ func startNodes(addrs []string) (*nodes, error) {
 // name returns how node i is called on the screen.
 func (n *nodes) name(i int) string {
 	return fmt.Sprintf("node %d (%s)", i+1, n.addrs[i])
+}
+
+// freeze keeps node i from answering, as SIGSTOP would: its connections stay open.
+// What it was sent meanwhile it answers after thaw.
+func (n *nodes) freeze(i int) (thaw func()) {
+	n.embedded[i].frozen.Lock()
+	return n.embedded[i].frozen.Unlock
+}
+
+// keepLine reports whether node i keeps the line of those who wait.
+func (n *nodes) keepLine(i int) bool {
+	return n.embedded[i].Exists("{" + resource + "}:redlock:line")
 }
 
 // stop stops node i, as a crash would: connections are cut, new ones refused.

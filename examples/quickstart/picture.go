@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A picture draws a view: a row of cells per worker, each cell a slice of time.
@@ -16,7 +17,7 @@ type picture struct {
 // Widths of what stands beside the cells.
 const (
 	labelWidth = 11 // "worker 12  "
-	countWidth = 10 // "  sections"
+	countWidth = 10 // "     turns"
 	minCells   = 20
 )
 
@@ -49,8 +50,28 @@ func (p picture) slices(slice time.Duration) time.Duration {
 
 // rows returns the lines of the picture, top down.
 func (p picture) rows(v view) []string {
-	shown := v.workers[:min(len(v.workers), max(p.height-maxNotes-9, 1))]
-	rows := []string{v.title, p.heading()}
+	var notes []string
+	for _, e := range v.notes {
+		notes = append(notes, p.note(e))
+	}
+	return p.above(v, notes)
+}
+
+// last returns the lines of the picture that stays: with the end of the story
+// instead of the notes.
+func (p picture) last(v view, sentences []string) []string {
+	var lines []string
+	for _, s := range sentences {
+		lines = append(lines, fold(s, p.width)...)
+	}
+	return p.above(v, lines)
+}
+
+// above returns the picture and what is below it. As many workers are shown as
+// leave room for that, and for a line of the shell.
+func (p picture) above(v view, below []string) []string {
+	shown := v.workers[:min(len(v.workers), max(p.height-9-max(len(below), maxNotes), 1))]
+	rows := []string{v.title, p.heading(v)}
 	for i, w := range shown {
 		rows = append(rows, p.workerRow(v, i, w))
 	}
@@ -58,17 +79,47 @@ func (p picture) rows(v view) []string {
 		rows = append(rows, fmt.Sprintf("… and %d more: they are in the last row", hidden))
 	}
 	rows = append(rows, "", p.lockRow(v), p.axis(v), p.legend(v))
-	if len(v.notes) > 0 {
+	if len(below) > 0 {
 		rows = append(rows, "")
 	}
-	for _, e := range v.notes {
-		rows = append(rows, p.note(e))
-	}
-	return rows
+	return append(rows, below...)
 }
 
-func (p picture) heading() string {
-	return p.paint(style{dim: true}, strings.Repeat(" ", labelWidth+p.cells())+fmt.Sprintf("%*s", countWidth, "sections"))
+// fold breaks a sentence into lines of at most width letters, between its words.
+func fold(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(lines, line)
+}
+
+// heading names the marks, as far as there is room for their names.
+func (p picture) heading(v view) string {
+	at := newGrid(v, p.cells())
+	var line strings.Builder
+	line.WriteString(strings.Repeat(" ", labelWidth))
+	end := 0 // of the cells that are written
+	for i, m := range v.marks {
+		c, room := at.cell(m.at), at.cells
+		if i+1 < len(v.marks) {
+			room = at.cell(v.marks[i+1].at)
+		}
+		label := "┊" + m.label
+		if c+utf8.RuneCountInString(label) > room {
+			label = "┊"
+		}
+		if m.at >= v.from && c >= end {
+			line.WriteString(strings.Repeat(" ", c-end) + p.paint(style{fg: m.colour, bold: true}, label))
+			end = c + utf8.RuneCountInString(label)
+		}
+	}
+	line.WriteString(strings.Repeat(" ", at.cells-end) + p.paint(style{dim: true}, fmt.Sprintf("%*s", countWidth, "turns")))
+	return line.String()
 }
 
 // workerRow shows what one worker did. Its name is lit while it has the lock.
@@ -78,15 +129,20 @@ func (p picture) workerRow(v view, i int, w workerView) string {
 		label = style{fg: workerColour(i), bold: true, reverse: true}
 	}
 	name := fmt.Sprintf("worker %-2d", i+1)
+	if v.crash != nil && v.crash.worker == i {
+		name = strings.TrimRight(name, " ") + " ✗"
+	}
 	cells := make([]cell, p.cells())
 	at := newGrid(v, len(cells))
 	for c := range cells {
 		cells[c] = at.worker(c, w.segments, workerColour(i))
-		if v.stopped > 0 && at.contains(c, v.stopped) && !cells[c].busy {
-			cells[c] = cell{glyph: "┊", style: style{fg: red, bold: true}}
+		for _, m := range v.marks {
+			if at.contains(c, m.at) && !cells[c].busy {
+				cells[c] = cell{glyph: "┊", style: style{fg: m.colour, bold: true}}
+			}
 		}
 	}
-	return p.paint(label, name) + strings.Repeat(" ", labelWidth-len(name)) + p.join(cells) +
+	return p.paint(label, name) + strings.Repeat(" ", labelWidth-utf8.RuneCountInString(name)) + p.join(cells) +
 		fmt.Sprintf("%*d", countWidth, w.sections)
 }
 
@@ -128,8 +184,8 @@ func (p picture) axis(v view) string {
 
 func (p picture) legend(v view) string {
 	text := strings.Repeat(" ", labelWidth) + "█ has the lock   ▓ extended by hand   " + p.paint(style{dim: true}, "─") + " waits"
-	if v.stopped > 0 {
-		text += "   " + p.paint(style{fg: red, bold: true}, "┊") + " node stopped"
+	if v.crash != nil {
+		text += "   ░ crashed with it"
 	}
 	return text
 }

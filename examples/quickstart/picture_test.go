@@ -24,11 +24,12 @@ func twoWorkers() *journal {
 	j := newJournal(2, 3)
 	j.title, j.over = "title", 1500*ms
 	j.changes = [][]change{
-		{{0, waiting}, {100 * ms, holding}, {350 * ms, idle}, {600 * ms, waiting}, {800 * ms, idle}},
+		{{0, waiting}, {100 * ms, holding}, {300 * ms, dead}, {350 * ms, idle}, {600 * ms, waiting}, {800 * ms, idle}},
 		{{0, waiting}, {350 * ms, holding}, {500 * ms, extended}, {800 * ms, idle}, {1310 * ms, holding}, {1360 * ms, idle}},
 	}
 	j.sections = []int{1, 2}
-	j.stopped = 950 * ms
+	j.marks = []mark{{950 * ms, "off", red}, {1450 * ms, "too long for its place", blue}}
+	j.crash = &crash{worker: 0, at: 300 * ms, next: 1, after: 350 * ms}
 	j.events = []event{{100 * ms, "silent", false}, {500 * ms, "extended", true}}
 	return j
 }
@@ -41,13 +42,13 @@ func TestPictureShowsWhoHasTheLockWhen(t *testing.T) {
 	}
 	want := []string{
 		"title",
-		"                                 sections",
-		"worker 1   ─██▌  ── ┊                   1",
-		"worker 2   ───▌█▓▓▓ ┊   ▌               2",
+		"                    ┊off ┊          turns",
+		"worker 1 ✗ ─██░  ── ┊    ┊              1",
+		"worker 2   ───▌█▓▓▓ ┊   ▌┊              2",
 		"",
 		"the lock   " + " ██▌█▓▓▓     ▌               3",
 		"           ╵0 s      ╵1 s",
-		"           █ has the lock   ▓ extended by hand   ─ waits   ┊ node stopped",
+		"           █ has the lock   ▓ extended by hand   ─ waits   ░ crashed with it",
 		"",
 		"   0.500s  extended",
 	}
@@ -103,6 +104,46 @@ func TestPictureFitsTheTerminal(t *testing.T) {
 	}
 }
 
+// aFullRun is one of as many workers as there are by default in which everything
+// happens, and is told in long words.
+func aFullRun(workers int) (*journal, summary) {
+	j := newJournal(workers, 3)
+	j.title, j.over = strings.Repeat("t", 80), 10*time.Second
+	j.crash = &crash{worker: 7, at: 1234 * ms, next: 6, after: 2222 * ms}
+	j.marks = []mark{{5 * time.Second, "node 2 frozen", blue}, {7500 * ms, "node 3 stopped", red}}
+	j.frozen = &faulty{node: 1, gate: true, at: 5 * time.Second, over: 7 * time.Second}
+	j.stopped = &faulty{node: 2, at: 7500 * ms}
+	for i := range 123 {
+		j.frozen.handOvers = append(j.frozen.handOvers, time.Duration(i)*ms)
+		j.stopped.handOvers = append(j.stopped.handOvers, ms)
+	}
+	for i := range 10 {
+		j.note("note %d", i)
+	}
+	n := &nodes{addrs: []string{"a", "b", "c"}, embedded: make([]*embedded, 3)}
+	return j, j.summarize(n, config{workers: workers, run: 10 * time.Second, ttl: time.Second})
+}
+
+func TestThePictureThatStaysFitsTheTerminalWithItsTitleAndThreeSentences(t *testing.T) {
+	p := picture{width: 80, height: 24, run: 10 * time.Second}
+	for _, workers := range []int{8, 40} {
+		j, end := aFullRun(workers)
+		require.Len(t, end.sentences, 3)
+		rows := p.last(j.view(p.window), end.sentences)
+		assert.Less(t, len(rows), p.height, "%d workers", workers)
+		assert.Equal(t, j.title, rows[0])
+		text := withoutStyles(strings.Join(rows, "\n"))
+		for _, want := range []string{"┊node 2 frozen", "┊node 3 stopped", "worker 8 ✗", "░ crashed with it"} {
+			assert.Contains(t, text, want, "%d workers", workers)
+		}
+		assert.NotContains(t, text, "note 9", "the sentences take their place")
+		assert.Contains(t, strings.Join(strings.Fields(text), " "), strings.Join(end.sentences, " "))
+		for _, row := range rows {
+			assert.LessOrEqual(t, utf8.RuneCountInString(withoutStyles(row)), p.width, row)
+		}
+	}
+}
+
 func TestTerminalIsLeftAsItWas(t *testing.T) {
 	var out bytes.Buffer
 	screen := &terminal{w: &out, picture: width42}
@@ -110,7 +151,7 @@ func TestTerminalIsLeftAsItWas(t *testing.T) {
 	screen.draw(j)
 	first := screen.rows
 	screen.draw(j)
-	screen.close(j)
+	screen.close(j, summary{sentences: []string{"The end."}})
 	assert.True(t, strings.HasPrefix(out.String(), hideCursor+cutLines))
 	assert.Equal(t, 2, strings.Count(out.String(), fmt.Sprintf(cursorUpFmt, first)))
 	assert.True(t, strings.HasSuffix(out.String(), wrapLines+showCursor))

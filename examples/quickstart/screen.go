@@ -6,13 +6,14 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // A screen shows a journal while it is written.
 type screen interface {
-	draw(j *journal)  // brings the screen up to date
-	close(j *journal) // does so for the last time
+	draw(j *journal)               // brings the screen up to date
+	close(j *journal, end summary) // does so for the last time, and tells the end
 }
 
 // keepDrawing draws ten times a second until ended is closed, and once more.
@@ -86,7 +87,10 @@ func (l *lines) draw(j *journal) {
 	_, _ = l.w.Write(b.Bytes())
 }
 
-func (l *lines) close(j *journal) { l.draw(j) }
+func (l *lines) close(j *journal, end summary) {
+	l.draw(j)
+	_, _ = io.WriteString(l.w, "\n"+strings.Join(end.table, "\n")+"\n\n"+strings.Join(end.sentences, "\n")+"\n")
+}
 
 func (j *journal) eventsFrom(n int) (title string, events []event) {
 	j.mu.Lock()
@@ -118,13 +122,16 @@ const (
 )
 
 func (t *terminal) draw(j *journal) {
+	t.show(t.picture.rows(j.view(t.picture.window)))
+}
+
+func (t *terminal) show(rows []string) {
 	var b bytes.Buffer // one write a picture, so that it never shows half
 	if t.rows == 0 {
 		b.WriteString(hideCursor + cutLines)
 	} else {
 		fmt.Fprintf(&b, cursorUpFmt, t.rows)
 	}
-	rows := t.picture.rows(j.view(t.picture.window))
 	for _, row := range rows {
 		b.WriteString("\r" + row + clearToEnd + "\n")
 	}
@@ -133,7 +140,7 @@ func (t *terminal) draw(j *journal) {
 	_, _ = t.w.Write(b.Bytes())
 }
 
-func (t *terminal) close(j *journal) {
-	t.draw(j)
+func (t *terminal) close(j *journal, end summary) {
+	t.show(t.picture.last(j.view(t.picture.window), end.sentences))
 	_, _ = io.WriteString(t.w, wrapLines+showCursor)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -32,12 +31,13 @@ type stage struct {
 	cfg     config
 	nodes   *nodes
 	journal *journal
+	crash   atomic.Bool // a worker has crashed
 	long    atomic.Bool // the section that is extended by hand has begun
 }
 
 // demonstrate runs the whole thing and returns the number of overlaps. An error
 // means that it could not begin.
-func demonstrate(ctx context.Context, cfg config, stdout io.Writer, screen screen) (overlaps int, err error) {
+func demonstrate(ctx context.Context, cfg config, screen screen) (overlaps int, err error) {
 	n, err := startNodes(cfg.addrs)
 	if err != nil {
 		return 0, err
@@ -53,8 +53,9 @@ func demonstrate(ctx context.Context, cfg config, stdout io.Writer, screen scree
 	if err := dismiss(ctx, members); err != nil {
 		s.journal.note("shutdown: %v", err)
 	}
-	screen.close(s.journal)
-	return s.journal.summarize(stdout, n), nil
+	end := s.journal.summarize(n, cfg)
+	screen.close(s.journal, end)
+	return end.overlaps, nil
 }
 
 // gather makes one member per worker. They share neither a Locker nor a
@@ -86,7 +87,7 @@ func (s *stage) play(ctx context.Context, members []*member, screen screen) {
 	for i, m := range members {
 		actors.Go(func() { s.work(ctx, i, m.locker) })
 	}
-	actors.Go(func() { s.stopNode(ctx) })
+	actors.Go(func() { s.breakNodes(ctx) })
 	actors.Wait()
 
 	s.journal.end()
@@ -99,21 +100,29 @@ func (s *stage) describe() string {
 	if len(s.cfg.addrs) > 0 {
 		servers = "nodes " + strings.Join(s.cfg.addrs, ", ")
 	}
-	return fmt.Sprintf("%d workers, one lock %q with a TTL of %v, %s", s.cfg.workers, resource, s.cfg.ttl, servers)
+	return fmt.Sprintf("%s, one lock %q with a TTL of %v, %s", counted(s.cfg.workers, "worker"), resource, s.cfg.ttl, servers)
 }
 
-// stopNode stops one node half way.
-func (s *stage) stopNode(ctx context.Context) {
+// breakNodes freezes one node half way, for a while, and then stops another one.
+func (s *stage) breakNodes(ctx context.Context) {
 	if len(s.nodes.embedded) == 0 {
 		s.journal.note("the nodes are yours: none will be stopped")
 		return
 	}
+	const second, third = 1, 2
 	if !pause(ctx, s.cfg.run/2) {
 		return
 	}
-	const second = 1
-	s.journal.nodeStopped(second, s.nodes.name(second)) // first: its errors are expected
-	s.nodes.stop(second)
+	thawed := s.journal.nodeFrozen(second, s.nodes.name(second), s.nodes.keepLine(second)) // first: its errors are expected
+	thaw := s.nodes.freeze(second)
+	went := pause(ctx, s.cfg.run/5)
+	thaw()
+	thawed()
+	if !went || !pause(ctx, s.cfg.run/20) {
+		return
+	}
+	s.journal.nodeStopped(third, s.nodes.name(third))
+	s.nodes.stop(third)
 }
 
 func (s *stage) nodeFailed(_ context.Context, err *redlock.NodeError) {
@@ -125,8 +134,14 @@ func (s *stage) work(ctx context.Context, worker int, locker *redlock.Locker) {
 	for ctx.Err() == nil {
 		s.journal.set(worker, waiting)
 		err := locker.With(ctx, resource, s.cfg.ttl,
-			func(ctx context.Context, lock *redlock.Lock) error {
-				return s.section(ctx, worker, lock)
+			func(held context.Context, lock *redlock.Lock) error {
+				leave := s.journal.enter(held, worker)
+				defer leave()
+				if s.crashes() {
+					s.dieWith(ctx, held, worker, leave)
+					return nil
+				}
+				return s.section(held, worker, lock)
 			},
 			func(err error) { s.journal.note("worker %d could not release: %v", worker+1, err) },
 		)
@@ -138,10 +153,24 @@ func (s *stage) work(ctx context.Context, worker int, locker *redlock.Locker) {
 	}
 }
 
+// crashes reports whether the worker that has just got the lock is the one that
+// crashes: the first one after a tenth of the run.
+func (s *stage) crashes() bool {
+	return s.cfg.mayCrash() && s.journal.now() >= s.cfg.run/10 && s.crash.CompareAndSwap(false, true)
+}
+
+// dieWith is what the others see of a worker that crashes with the lock: it does
+// not extend it, nor release it, nor come back.
+func (s *stage) dieWith(ctx, held context.Context, worker int, leave func()) {
+	pause(held, minWork)
+	s.journal.crashed(worker, s.cfg.ttl)
+	<-held.Done()
+	leave()
+	<-ctx.Done()
+}
+
 // section is what only one worker may do at a time.
 func (s *stage) section(ctx context.Context, worker int, lock *redlock.Lock) error {
-	leave := s.journal.enter(ctx, worker)
-	defer leave()
 	// The first worker that gets the lock in the second quarter keeps it.
 	if s.journal.now() >= s.cfg.run/4 && s.long.CompareAndSwap(false, true) {
 		return s.outlive(ctx, worker, lock)

@@ -10,7 +10,8 @@ type view struct {
 	title    string
 	now      time.Duration
 	from, to time.Duration // the window
-	stopped  time.Duration // when a node was stopped; 0 if none was
+	marks    []mark
+	crash    *crash
 	workers  []workerView
 	notes    []event // the last notable ones
 }
@@ -34,7 +35,7 @@ const maxNotes = 5
 func (j *journal) view(window func(now time.Duration) (from, to time.Duration)) view {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	v := view{title: j.title, now: j.elapsed(), stopped: j.stopped}
+	v := view{title: j.title, now: j.elapsed(), marks: j.marks, crash: j.crash}
 	v.from, v.to = window(v.now)
 	for worker, changes := range j.changes {
 		w := workerView{sections: j.sections[worker], segments: segments(changes, v.now, v.from, v.to)}

@@ -11,20 +11,27 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
 // An export is where the telemetry of one service goes.
 type export struct {
 	spans   []sdktrace.SpanProcessor
 	metrics sdkmetric.Reader // nil: nowhere
+	silent  bool             // the spans go nowhere
 }
 
 // newExport returns what the environment asks for; without a word from it,
-// spans and metrics are written to out, one a line.
+// spans and metrics are written to out, one a line, if out is not nil.
 func newExport(ctx context.Context, out io.Writer) (export, error) {
+	silent := false
 	var spanOpts []autoexport.SpanOption
 	if !hasEndpoint("TRACES") {
 		spanOpts = append(spanOpts, autoexport.WithFallbackSpanExporter(func(context.Context) (sdktrace.SpanExporter, error) {
+			if out == nil {
+				silent = true
+				return tracetest.NewNoopExporter(), nil
+			}
 			return stdouttrace.New(stdouttrace.WithWriter(out))
 		}))
 	}
@@ -35,6 +42,9 @@ func newExport(ctx context.Context, out io.Writer) (export, error) {
 	var metricOpts []autoexport.MetricOption
 	if !hasEndpoint("METRICS") {
 		metricOpts = append(metricOpts, autoexport.WithFallbackMetricReader(func(context.Context) (sdkmetric.Reader, error) {
+			if out == nil {
+				return sdkmetric.NewManualReader(), nil
+			}
 			e, err := stdoutmetric.New(stdoutmetric.WithWriter(out))
 			return sdkmetric.NewPeriodicReader(e), err
 		}))
@@ -43,7 +53,7 @@ func newExport(ctx context.Context, out io.Writer) (export, error) {
 	if err != nil {
 		return export{}, err
 	}
-	return export{[]sdktrace.SpanProcessor{sdktrace.NewBatchSpanProcessor(spans)}, metrics}, nil
+	return export{[]sdktrace.SpanProcessor{sdktrace.NewBatchSpanProcessor(spans)}, metrics, silent}, nil
 }
 
 // hasEndpoint reports whether the environment names an OTLP endpoint for a
@@ -64,7 +74,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// A collector keeps the spans that have ended, for the picture.
+// A collector keeps the spans that have ended, for the tree and the picture.
 type collector struct {
 	mu    sync.Mutex
 	spans []sdktrace.ReadOnlySpan

@@ -2,13 +2,14 @@
 // services, billing and reports, contend for one lock on three nodes, and the
 // last node is slow. The spans of the Redis commands are those of redisotel.
 //
-//	go run .                          # spans and metrics as JSON on stdout
+//	go run .                          # a tree of the spans, with their times
+//	go run . -json                    # spans and metrics as JSON, one a line
 //	go run . -svg trace.svg           # and the trace as a picture
 //	go run . -addrs 10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379
 //	OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 go run .
 //
 // Without -addrs it brings its own nodes, so nothing needs to be installed.
-// Where spans and metrics go is told by the usual environment variables of
+// Where else spans and metrics go is told by the usual environment variables of
 // OpenTelemetry: to an OTLP endpoint if one is named, by the protocol in
 // OTEL_EXPORTER_OTLP_PROTOCOL, or to the exporter named in OTEL_TRACES_EXPORTER
 // and OTEL_METRICS_EXPORTER.
@@ -44,6 +45,7 @@ func main() {
 type config struct {
 	addrs []string // none: embedded nodes
 	cold  bool
+	json  bool
 	svg   string // empty: no picture
 }
 
@@ -52,6 +54,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	f := flag.NewFlagSet("tracing", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.BoolVar(&c.cold, "cold", false, "show how connections are made, and scripts that no node knows yet")
+	f.BoolVar(&c.json, "json", false, "print spans and metrics as JSON, one a line, instead of a tree of the spans")
 	f.StringVar(&c.svg, "svg", "", "`file` to draw the trace into")
 	f.Func("addrs", "`host:port,…` of real, independent Redis servers to run on (default: three embedded ones)", func(s string) error {
 		c.addrs = strings.Split(s, ",")
@@ -87,7 +90,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	var spans collector
-	if err := contend(ctx, c, n, &spans, stdout); err != nil || c.svg == "" {
+	silent, err := contend(ctx, c, n, &spans, stdout)
+	if err == nil && silent {
+		err = writeTree(stdout, spans.all(), n.addrs)
+	}
+	if err != nil || c.svg == "" {
 		return err
 	}
 	if err := os.WriteFile(c.svg, draw(spans.all(), n.addrs), 0o644); err != nil { //nolint:gosec // a picture to show around
@@ -101,9 +108,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 const closeTimeout = 10 * time.Second
 
 // contend lets both services work under the same lock. reports begins when
-// billing has the lock.
-func contend(ctx context.Context, c config, n *nodes, spans *collector, stdout io.Writer) (err error) {
-	out := &lockedWriter{w: stdout}
+// billing has the lock. It reports whether their spans have gone nowhere.
+func contend(ctx context.Context, c config, n *nodes, spans *collector, stdout io.Writer) (silent bool, err error) {
+	var out io.Writer
+	if c.json {
+		out = &lockedWriter{w: stdout}
+	}
 	var services []*service
 	defer func() {
 		over, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -115,21 +125,22 @@ func contend(ctx context.Context, c config, n *nodes, spans *collector, stdout i
 	for _, name := range []string{"billing", "reports"} {
 		e, err := newExport(ctx, out)
 		if err != nil {
-			return err
+			return false, err
 		}
+		silent = e.silent
 		e.spans = append(e.spans, spans)
 		s, err := newService(name, n.addrs, e)
 		if err != nil {
-			return err
+			return false, err
 		}
 		services = append(services, s)
 		if !c.cold {
 			if err := s.connect(ctx); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if err := s.instrument(); err != nil {
-			return err
+			return false, err
 		}
 	}
 
@@ -146,5 +157,5 @@ func contend(ctx context.Context, c config, n *nodes, spans *collector, stdout i
 		}
 		return services[1].work(ctx, "write report", 60*time.Millisecond, func() {})
 	})
-	return g.Wait()
+	return silent, g.Wait()
 }

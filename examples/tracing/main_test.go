@@ -25,10 +25,10 @@ func plainEnvironment(t *testing.T) {
 	}
 }
 
-func TestSpansAndMetricsGoToStdoutByDefault(t *testing.T) {
+func TestSpansAndMetricsGoToStdoutAsJSONIfAskedFor(t *testing.T) {
 	plainEnvironment(t)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, &out, io.Discard))
+	require.NoError(t, run(t.Context(), []string{"-json"}, &out, io.Discard))
 	names, services := map[string]int{}, map[string]int{}
 	metrics := 0
 	for lines := json.NewDecoder(&out); ; {
@@ -57,7 +57,7 @@ func TestSpansAndMetricsGoToStdoutByDefault(t *testing.T) {
 func TestAColdRunShowsHowScriptsAreLoaded(t *testing.T) {
 	plainEnvironment(t)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-cold"}, &out, io.Discard))
+	require.NoError(t, run(t.Context(), []string{"-cold", "-json"}, &out, io.Discard))
 	assert.NotContains(t, out.String(), "NOSCRIPT")
 	assert.Contains(t, out.String(), `"Name":"eval"`)
 	assert.Contains(t, out.String(), `"Name":"redis.dial"`)
@@ -69,7 +69,7 @@ func TestThePictureIsXMLAndHasTheSpans(t *testing.T) {
 			plainEnvironment(t)
 			file := filepath.Join(t.TempDir(), "trace.svg")
 			var out bytes.Buffer
-			require.NoError(t, run(t.Context(), append(args, "-svg", file), &out, io.Discard))
+			require.NoError(t, run(t.Context(), append(args, "-json", "-svg", file), &out, io.Discard))
 			svg, err := os.ReadFile(file) //nolint:gosec // written by the test
 			require.NoError(t, err)
 			var bars []string // what their titles begin with

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // embeddedNodes is the smallest number that does without one of them.
 const embeddedNodes = 3
 
-// slowness is what the last embedded node adds to every script it runs.
+// slowness is what the last embedded node adds to every command of the library.
 const slowness = 40 * time.Millisecond
 
 // nodes are the Redis servers of a run.
@@ -42,8 +43,9 @@ func startNodes(addrs []string) (*nodes, error) {
 		n.embedded = append(n.embedded, m)
 		n.addrs = append(n.addrs, m.Addr())
 	}
-	n.embedded[embeddedNodes-1].Server().SetPreHook(func(_ *server.Peer, command string, _ ...string) bool {
-		if strings.HasPrefix(command, "EVAL") { // and not what the script calls
+	n.embedded[embeddedNodes-1].Server().SetPreHook(func(_ *server.Peer, command string, args ...string) bool {
+		// And not what a script calls, which writes NX in capitals.
+		if strings.HasPrefix(command, "EVAL") || slices.Contains(args, "nx") || command == "DELEX" {
 			time.Sleep(slowness)
 		}
 		return false

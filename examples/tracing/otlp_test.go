@@ -113,7 +113,7 @@ func TestAnEndpointForSpansLeavesMetricsOnStdout(t *testing.T) {
 	defer s.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", s.URL+"/v1/traces")
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, &out, io.Discard))
+	require.NoError(t, run(t.Context(), []string{"-json"}, &out, io.Discard))
 	b.requireSpans(t)
 	assert.Contains(t, out.String(), "redlock.lock.duration")
 	assert.NotContains(t, out.String(), "SpanContext")

@@ -218,8 +218,13 @@ func holdsOf(below []sdktrace.ReadOnlySpan, service string) []hold {
 	return []hold{h}
 }
 
-// describe tells in a few words what came of an operation.
+// describe tells in a few words what came of an operation, and how long it took.
 func describe(s sdktrace.ReadOnlySpan) string {
+	return strings.TrimSpace(outcome(s) + "  " + inMilliseconds(s.EndTime().Sub(s.StartTime())))
+}
+
+// outcome tells in a few words what came of an operation.
+func outcome(s sdktrace.ReadOnlySpan) string {
 	note := cmp.Or(text(s, "redlock.result"), text(s, "redlock.outcome"))
 	switch s.Name() {
 	case "redlock.lock":
@@ -231,14 +236,21 @@ func describe(s sdktrace.ReadOnlySpan) string {
 	case "redlock.attempt":
 		note = "#" + text(s, "redlock.attempt.number") + " " + note
 		if note = strings.TrimSpace(note); text(s, "redlock.node.refused_count") != "0" {
-			note += ", " + text(s, "redlock.node.refused_count") + " nodes refused"
+			note += ", " + nodesThat("refused", text(s, "redlock.node.refused_count"))
 			break
 		}
 		fallthrough
 	case "redlock.extend", "redlock.unlock":
-		note += ", " + text(s, "redlock.node.agreed_count") + " nodes agreed"
+		note += ", " + nodesThat("agreed", text(s, "redlock.node.agreed_count"))
 	}
-	return strings.TrimSpace(note + "  " + inMilliseconds(s.EndTime().Sub(s.StartTime())))
+	return strings.TrimSpace(note)
+}
+
+func nodesThat(did, count string) string {
+	if count == "1" {
+		return "1 node " + did
+	}
+	return count + " nodes " + did
 }
 
 func commandLabel(bars []bar, nodes []string) string {

@@ -46,6 +46,15 @@ func all() []benchCase {
 	return slices.Concat(speedCases(), faultCases(), distanceCases(), curveCases(), waitingCases())
 }
 
+// order returns the names of the cases in that order.
+func order() []string {
+	var names []string
+	for _, c := range all() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 func (c *benchCase) isWanted() bool {
 	for prefix := range strings.SplitSeq(*wanted, ",") {
 		if prefix == "all" || prefix != "" && strings.HasPrefix(c.name, prefix) {
@@ -62,14 +71,12 @@ func TestBench(t *testing.T) {
 		t.Skip("for make bench, which says which cases to run")
 	}
 	require.NoError(t, os.MkdirAll(*results, 0o750))
-	order := make([]string, 0)
 	for _, c := range all() {
-		order = append(order, c.name)
 		if c.isWanted() {
 			t.Run(c.name, c.measure)
 		}
 	}
-	require.NoError(t, report.Render(*results, order))
+	require.NoError(t, report.Render(*results, *results, order(), plots()))
 	tables, err := filepath.Abs(filepath.Join(*results, report.Tables))
 	require.NoError(t, err)
 	t.Logf("tables and plots: %s", tables)

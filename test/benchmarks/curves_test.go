@@ -46,7 +46,6 @@ func nodesRun(t *testing.T, r *run) {
 		{Name: colTimes, Over: colEach, Base: library.Ours},
 		{Name: colLockP99, Unit: "s"},
 	}
-	r.result.Plots = []report.Plot{{Title: "Time of a Lock and an Unlock", Column: colEach, Curve: true, XName: "nodes"}}
 	for nodes := 1; nodes <= most; nodes++ {
 		libraries := []library.Library{library.Redlock(), library.Redsync(), library.Bare()}
 		subjects, end := g.steadySubjects(r, strconv.Itoa(nodes), float64(nodes), nodes, 1, libraries, func(all load.Report, row *report.Row) {
@@ -68,10 +67,6 @@ func manyCallersRun(t *testing.T, r *run) {
 		{Name: colFaster, Over: colRate, Base: library.RedlockPipelined().Name, Inverse: true},
 		{Name: colLockP50, Unit: "s"},
 		{Name: colLockP99, Unit: "s"},
-	}
-	r.result.Plots = []report.Plot{
-		{Title: "Turns per second, of all callers together", Column: colRate, Curve: true, XName: "callers", LogX: true, LogY: true},
-		{Title: "99th percentile of Lock", Column: colLockP99, Curve: true, XName: "callers", LogX: true, LogY: true},
 	}
 	r.note("What redlock is as fast as is redlock with WithAutoPipeline; 2.00× means twice the turns.")
 	for callers := 1; callers <= 4096; callers *= 4 {
@@ -144,14 +139,11 @@ func memory() float64 {
 // heldRun has ever more locks held at once.
 func heldRun(t *testing.T, r *run) {
 	t.Helper()
-	const lock, unlock, bytes = "locks/s", "unlocks/s", "memory of a lock"
+	const unlock, bytes = "unlocks/s", "memory of a lock"
 	g := newRig(t, r, 3)
 	r.result.Setup = "Locks"
 	r.result.For = "all locks once"
-	r.result.Columns = []report.Column{{Name: lock}, {Name: unlock}, {Name: bytes, Unit: "bytes"}}
-	r.result.Plots = []report.Plot{
-		{Title: "Locks taken per second", Column: lock, Curve: true, XName: "locks held at once", LogX: true, LogY: true},
-	}
+	r.result.Columns = []report.Column{{Name: colTaken}, {Name: unlock}, {Name: bytes, Unit: "bytes"}}
 	r.note("The TTL is 10 minutes. Memory is told from 1,000 locks up.")
 	for n := 1; n <= 100_000; n *= 10 {
 		var subjects []subject
@@ -159,7 +151,7 @@ func heldRun(t *testing.T, r *run) {
 			subjects = append(subjects, subject{strconv.Itoa(n), float64(n), l, func(t *testing.T, l library.Library, row *report.Row) {
 				t.Helper()
 				h := g.hold(t, l, 3, n, row)
-				row.Add(lock, float64(n)/h.locked.Seconds())
+				row.Add(colTaken, float64(n)/h.locked.Seconds())
 				row.Add(unlock, float64(n)/h.unlock.Seconds())
 				if n < 1000 {
 					h.bytes = math.NaN()

@@ -58,20 +58,16 @@ func fresh(l library.Library, locker library.Locker, caller int) func(i int) lib
 func delayedRun(t *testing.T, r *run) {
 	t.Helper()
 	const callers, delay, share = 1, 50 * time.Millisecond, 0.01
-	const p99, p999, samples = "Lock p99", "Lock p99.9", "locks"
+	const samples = "locks"
 	g := newRig(t, r, 5)
 	proxies, addrs := g.proxied(t)
 	r.result.Columns = []report.Column{
 		{Name: colLockP50, Unit: "s"},
-		{Name: p99, Unit: "s"},
-		{Name: "p99 beside redlock's", Over: p99, Base: library.Ours},
-		{Name: p999, Unit: "s"},
-		{Name: "p99.9 beside redlock's", Over: p999, Base: library.Ours},
+		{Name: colLockP99, Unit: "s"},
+		{Name: "p99 beside redlock's", Over: colLockP99, Base: library.Ours},
+		{Name: colLockP999, Unit: "s"},
+		{Name: "p99.9 beside redlock's", Over: colLockP999, Base: library.Ours},
 		{Name: samples},
-	}
-	r.result.Plots = []report.Plot{
-		{Title: "99th percentile of Lock", Column: p99, LogY: true},
-		{Title: "99.9th percentile of Lock", Column: p999, LogY: true},
 	}
 	r.note("Each lock is of a key of its own. Through a proxy in the same process, which costs all of them the same.")
 	var subjects []subject
@@ -101,7 +97,7 @@ func delayedRun(t *testing.T, r *run) {
 			}
 			turns, _, _ := all.Turns()
 			noteLock(row, all)
-			row.Add(p999, all.Waits().P999.Seconds())
+			row.Add(colLockP999, all.Waits().P999.Seconds())
 			row.Add(samples, float64(turns))
 			row.Fail(all.Errors())
 			shut(t, l, lockers)
@@ -150,16 +146,15 @@ func timeEach(d time.Duration, next func(i int) library.Mutex, rowOf func(op str
 // frozenRun compares the operations before and after a node is frozen.
 func frozenRun(t *testing.T, r *run) {
 	t.Helper()
-	const healthy, frozen, ratio, samples = "healthy", "1 of 5 frozen", "frozen / healthy", "samples while frozen"
+	const healthy, ratio, samples = "healthy", "frozen / healthy", "samples while frozen"
 	g := newRig(t, r, 5)
 	r.result.Setup = "Operation"
 	r.result.Columns = []report.Column{
 		{Name: healthy, Unit: "s"},
-		{Name: frozen, Unit: "s"},
+		{Name: colFrozen, Unit: "s"},
 		{Name: ratio},
 		{Name: samples},
 	}
-	r.result.Plots = []report.Plot{{Title: "Median with 1 of 5 nodes frozen", Column: frozen, LogY: true}}
 	r.note("The node is stopped by SIGSTOP: connections stay open and nothing is answered. go-redis has its default time-outs.")
 	libraries := slices.Insert(tolerantLibraries(), 1, library.RedlockPipelined())
 	for _, op := range operations { // the order of the rows
@@ -180,7 +175,7 @@ func frozenRun(t *testing.T, r *run) {
 			for _, op := range operations {
 				row := rowOf(op.name)
 				row.Add(healthy, before[op.name])
-				row.Add(frozen, after[op.name])
+				row.Add(colFrozen, after[op.name])
 				row.Add(ratio, after[op.name]/before[op.name])
 				row.Add(samples, float64(turns))
 			}

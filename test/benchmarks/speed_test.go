@@ -119,7 +119,6 @@ func oneRun(t *testing.T, r *run) {
 		{Name: colServer, Unit: "s"},
 	}
 	r.note(processorNote)
-	r.result.Plots = []report.Plot{{Title: "Time of a Lock and an Unlock", Column: colEach}}
 	for _, nodes := range []int{1, 3, 5} {
 		libraries := []library.Library{library.Redlock(), library.Redsync(), library.RedsyncFailFast()}
 		if nodes == 1 {
@@ -220,7 +219,6 @@ func callersRun(t *testing.T, r *run) {
 		{Name: colServer, Unit: "s"},
 	}
 	r.note(processorNote)
-	r.result.Plots = []report.Plot{{Title: "Turns per second, of all callers together", Column: colRate}}
 	r.note("What redlock is as fast as is redlock with WithAutoPipeline; 2.00× means twice the turns.")
 	for _, nodes := range []int{1, 3, 5} {
 		for _, callers := range []int{64, 512} {

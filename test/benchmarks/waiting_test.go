@@ -88,10 +88,6 @@ func waitingRun(processes int) func(*testing.T, *run) {
 			{Name: colUneven},
 			{Name: colOverlaps, Worst: true},
 		}
-		r.result.Plots = []report.Plot{
-			{Title: "99th percentile of the wait", Column: colP99, LogY: true},
-			{Title: "Longest wait", Column: colMax, LogY: true},
-		}
 		noteWaiting(r)
 		var subjects []subject
 		add := func(nodes int, libraries []library.Library) {

@@ -1,43 +1,35 @@
 package report
 
 import (
-	"image/color"
+	"cmp"
+	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/font/liberation"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A Plot is a picture of one column of a result.
+// A Plot is a picture of one column of a result. It has a row for each library.
 type Plot struct {
-	Title  string `json:"title"`
-	Column string `json:"column"`
-	// Curve has the rows stand at their X, joined by library; otherwise each
-	// setup is a place on the axis.
-	Curve bool   `json:"curve,omitempty"`
-	XName string `json:"x_name,omitempty"`
-	LogX  bool   `json:"log_x,omitempty"`
-	LogY  bool   `json:"log_y,omitempty"`
+	Column string
+	// Title tells what the figures are.
+	Title string
+	// Finding returns the title of the picture: what the figures say, in one
+	// statement that is made of them. It returns "" where they say something else;
+	// then the picture is called by its Title.
+	Finding func(f Figures) string
+	// Setups are those that are shown, in this order; nil: all of them.
+	Setups []string
+	// Name returns what a setup is called; nil: its own name.
+	Name func(setup string) string
+	// Curve has a library's row show all setups side by side. Otherwise each setup
+	// is a group of rows.
+	Curve bool
+	Log   bool
+	More  bool // more is better, not less
 }
-
-const (
-	plotWidth  = 20 * vg.Centimeter
-	plotHeight = 9 * vg.Centimeter
-	lineWidth  = 1.5
-	markRadius = 4
-	titleWidth = 56 // in characters
-	legendGap  = 8
-	legendDrop = 45  // the height of the title
-	legendFont = 1.3 // where the font is missing, another one that is wider takes its place
-)
 
 func (p Plot) file(r *Result) string { return r.Case + "-" + slug(p.Column) + ".svg" }
 
@@ -49,109 +41,30 @@ func slug(text string) string {
 	return strings.Join(words, "-")
 }
 
-// wrap breaks a text into lines of at most width characters, where its words
-// allow that.
-func wrap(text string, width int) string {
-	var b strings.Builder
-	length := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case length+1+len(word) > width:
-			b.WriteByte('\n')
-			length = 0
-		default:
-			b.WriteByte(' ')
-			length++
-		}
-		b.WriteString(word)
-		length += len(word)
+// title returns the finding, if there is one.
+func (p Plot) title(r *Result) string {
+	if p.Finding == nil {
+		return p.Title
 	}
-	return b.String()
+	return cmp.Or(p.Finding(Figures{p, r}), p.Title)
 }
 
 // draw writes the picture to its file in dir.
 func (p Plot) draw(dir string, r *Result) error {
-	i := slices.IndexFunc(r.Columns, func(c Column) bool { return c.Name == p.Column })
-	if i < 0 {
-		return nil // the result is older than the plot
+	if !slices.ContainsFunc(r.Columns, func(c Column) bool { return c.Name == p.Column }) {
+		return fmt.Errorf("%s has no column %q to draw", r.Case, p.Column)
 	}
-	column := r.Columns[i]
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	picture := plot.New()
-	picture.TextHandler.Cache().Add(liberation.Collection())
-	picture.Title.Text = p.Title + "\n" + wrap(r.Title, titleWidth)
-	picture.Title.Padding = vg.Points(8)
-	picture.Y.Label.Text = column.label()
-	picture.X.Label.Text = p.XName
-	grid := plotter.NewGrid()
-	grid.Vertical.Color = nil
-	grid.Horizontal.Color = color.Gray{Y: 0xdd}
-	picture.Add(grid)
-
-	legend := plot.NewLegend()
-	legend.Top, legend.Left, legend.XOffs = true, true, legendGap
-	legend.Padding = vg.Points(3)
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, s := range p.series(r, column) {
-		if err := s.add(picture, &legend, p.Curve); err != nil {
-			return err
-		}
-		for _, at := range s.points {
-			low, high = min(low, at.Y), max(high, at.Y)
-		}
+	picture := p.groups
+	if p.Curve {
+		picture = p.curves
 	}
-	p.axes(picture, r, column, low, high)
-
-	canvas := vgsvg.New(plotWidth, plotHeight)
-	whole := draw.New(canvas)
-	right := legend.Rectangle(whole).Size().X*legendFont + 2*legendGap
-	picture.Draw(draw.Crop(whole, 0, -right, 0, 0))
-	legend.Draw(draw.Crop(whole, plotWidth-right, 0, 0, -legendDrop))
-	return writeFile(filepath.Join(dir, p.file(r)), canvas)
+	return os.WriteFile(filepath.Join(dir, p.file(r)), picture(r), 0o600)
 }
 
-// A series is what a plot shows of one library.
-type series struct {
-	name   string
-	points plotter.XYs
-	color  color.Color
-	shape  draw.GlyphDrawer
-	dashes []vg.Length
-}
-
-// series returns the finite figures of each library.
-func (p Plot) series(r *Result, column Column) []*series {
-	var all []*series
-	setups := r.setups()
-	for _, row := range r.Rows {
-		y := r.Value(row, column)
-		x := row.X
-		if !p.Curve {
-			x = float64(slices.Index(setups, row.Setup))
-		}
-		if math.IsNaN(y) || math.IsInf(y, 0) || p.LogY && y <= 0 || p.LogX && x <= 0 {
-			continue
-		}
-		i := slices.IndexFunc(all, func(s *series) bool { return s.name == row.Library })
-		if i < 0 {
-			i = len(all)
-			all = append(all, newSeries(row.Library))
-		}
-		all[i].points = append(all[i].points, plotter.XY{X: x, Y: y})
+func (p Plot) setups(r *Result) []string {
+	if p.Setups != nil {
+		return p.Setups
 	}
-	if !p.Curve {
-		for i, s := range all { // side by side, or they would hide each other
-			for j := range s.points {
-				s.points[j].X += 0.6 * (float64(i) - float64(len(all)-1)/2) / float64(max(len(all), 2))
-			}
-		}
-	}
-	return all
-}
-
-// setups returns the setups in the order of the rows.
-func (r *Result) setups() []string {
 	var all []string
 	for _, row := range r.Rows {
 		if !slices.Contains(all, row.Setup) {
@@ -161,52 +74,99 @@ func (r *Result) setups() []string {
 	return all
 }
 
-// colors tell the libraries apart, for the colour-blind too.
-var colors = []struct {
-	prefix string
-	color  color.Color
-}{
-	{"redlock", color.RGBA{0x00, 0x72, 0xb2, 0xff}},
-	{"redsync", color.RGBA{0xd5, 0x5e, 0x00, 0xff}},
-	{"redislock", color.RGBA{0x00, 0x9e, 0x73, 0xff}},
-	{"rueidislock", color.RGBA{0xcc, 0x79, 0xa7, 0xff}},
-	{"", color.Gray{Y: 0x66}},
+func (p Plot) called(setup string) string {
+	if p.Name != nil {
+		return p.Name(setup)
+	}
+	if n, err := strconv.Atoi(setup); err == nil {
+		return thousands(float64(n))
+	}
+	return setup
 }
 
-// newSeries has the same look in every plot: the colour is the library's, the
-// mark and the line its variant's.
-func newSeries(name string) *series {
-	s := &series{name: name, shape: draw.CircleGlyph{}}
-	for _, c := range colors {
-		if strings.HasPrefix(name, c.prefix) {
-			s.color = c.color
-			break
+// isOurs reports whether a row is of this library.
+func isOurs(library string) bool {
+	return library == "redlock" || strings.HasPrefix(library, "redlock,")
+}
+
+// Figures are what a finding is made of: the figures that a plot shows.
+type Figures struct {
+	plot   Plot
+	result *Result
+}
+
+// A Mark is one of them.
+type Mark struct {
+	Setup, Library string
+	Value          float64
+}
+
+// In returns the figures of another column, in the same setups.
+func (f Figures) In(column string) Figures {
+	f.plot.Column = column
+	return f
+}
+
+func (f Figures) column() Column {
+	i := slices.IndexFunc(f.result.Columns, func(c Column) bool { return c.Name == f.plot.Column })
+	if i < 0 {
+		return Column{Name: f.plot.Column}
+	}
+	return f.result.Columns[i]
+}
+
+// Of returns the figure of a library in a setup; NaN if there is none. The setup
+// may be one that the plot does not show.
+func (f Figures) Of(setup, library string) float64 {
+	row := f.result.find(setup, library)
+	if row == nil {
+		return math.NaN()
+	}
+	return f.result.Value(row, f.column())
+}
+
+// Sorted returns the figures of a setup, the best one first.
+func (f Figures) Sorted(setup string) []Mark {
+	var marks []Mark
+	for _, row := range f.result.Rows {
+		v := f.result.Value(row, f.column())
+		if row.Setup != setup || math.IsNaN(v) || math.IsInf(v, 0) || f.plot.Log && v <= 0 {
+			continue
+		}
+		marks = append(marks, Mark{setup, row.Library, v})
+	}
+	slices.SortStableFunc(marks, f.compare)
+	return marks
+}
+
+func (f Figures) compare(a, b Mark) int {
+	if f.plot.More {
+		a, b = b, a
+	}
+	return cmp.Compare(a.Value, b.Value)
+}
+
+// Ours returns the figures of this library in all setups that the plot shows,
+// the best one first, and Others those of the others.
+func (f Figures) Ours() []Mark { return f.pick(isOurs) }
+
+// Others returns the figures that Ours does not.
+func (f Figures) Others() []Mark {
+	return f.pick(func(library string) bool { return !isOurs(library) })
+}
+
+func (f Figures) pick(is func(library string) bool) []Mark {
+	var marks []Mark
+	for _, setup := range f.plot.setups(f.result) {
+		for _, m := range f.Sorted(setup) {
+			if is(m.Library) {
+				marks = append(marks, m)
+			}
 		}
 	}
-	if _, variant, found := strings.Cut(name, ", "); found {
-		s.shape, s.dashes = draw.PyramidGlyph{}, dashes(6)
-		if !strings.Contains(variant, "AutoPipeline") {
-			s.shape, s.dashes = draw.BoxGlyph{}, dashes(2)
-		}
-	}
-	return s
+	slices.SortStableFunc(marks, f.compare)
+	return marks
 }
 
-func (s *series) add(picture *plot.Plot, legend *plot.Legend, joined bool) error {
-	line, marks, err := plotter.NewLinePoints(s.points)
-	if err != nil {
-		return err
-	}
-	line.Color, line.Width, line.Dashes = s.color, vg.Points(lineWidth), s.dashes
-	marks.Color, marks.Shape, marks.Radius = s.color, s.shape, vg.Points(markRadius)
-	if joined {
-		picture.Add(line, marks)
-		legend.Add(s.name, line, marks)
-		return nil
-	}
-	picture.Add(marks)
-	legend.Add(s.name, marks)
-	return nil
-}
-
-func dashes(points float64) []vg.Length { return []vg.Length{vg.Points(points), vg.Points(points)} }
+// Text returns a figure as a title says it: in round numbers.
+func (f Figures) Text(v float64) string { return f.column().brief(v) }

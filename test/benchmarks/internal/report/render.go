@@ -10,10 +10,10 @@ import (
 // Tables is the file that Render writes the tables to.
 const Tables = "TABLES.md"
 
-// Render writes the tables and plots of all results in dir, in this order of
-// their cases; others come last.
-func Render(dir string, order []string) error {
-	all, err := Load(dir)
+// Render writes to dir the tables and the plots, by case, of all results in from,
+// in this order of their cases; others come last.
+func Render(dir, from string, order []string, plots map[string][]Plot) error {
+	all, err := Load(from)
 	if err != nil {
 		return err
 	}
@@ -26,8 +26,8 @@ func Render(dir string, order []string) error {
 	slices.SortStableFunc(all, func(a, b *Result) int { return place(a) - place(b) })
 	sections := make([]string, 0, len(all))
 	for _, r := range all {
-		sections = append(sections, r.Markdown())
-		for _, p := range r.Plots {
+		sections = append(sections, r.Markdown(plots[r.Case]))
+		for _, p := range plots[r.Case] {
 			if err := p.draw(dir, r); err != nil {
 				return err
 			}

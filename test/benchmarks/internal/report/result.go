@@ -23,7 +23,6 @@ type Result struct {
 	Notes   []string `json:"notes,omitempty"`
 	Setup   string   `json:"setup"` // what the rows differ in, besides the library
 	Columns []Column `json:"columns"`
-	Plots   []Plot   `json:"plots,omitempty"`
 	Rows    []*Row   `json:"rows"`
 
 	Date    time.Time `json:"date"`
@@ -207,6 +206,37 @@ func duration(s float64) string {
 	default:
 		return digits(s) + " s"
 	}
+}
+
+// brief returns a figure in round numbers: without what tells nobody anything in a
+// sentence.
+func (c Column) brief(v float64) string {
+	round := func(v float64) string {
+		if v < 9.95 {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
+		}
+		return thousands(v)
+	}
+	switch {
+	case math.IsNaN(v), math.IsInf(v, 0):
+		return c.format(v)
+	case c.Unit != "s":
+		return round(v)
+	case v < 0.9995e-3:
+		return round(v*1e6) + " µs"
+	case v < 0.9995:
+		return round(v*1e3) + " ms"
+	default:
+		return round(v) + " s"
+	}
+}
+
+// tick returns a power of ten as it stands at an axis.
+func (c Column) tick(v float64) string {
+	if c.Unit != "s" && v < 1 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	return c.brief(v)
 }
 
 func digits(v float64) string {

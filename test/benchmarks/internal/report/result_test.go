@@ -1,9 +1,15 @@
 package report_test
 
 import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,7 +28,6 @@ func aResult() *report.Result {
 			{Name: "worst", Worst: true},
 			{Name: "memory", Unit: "bytes"},
 		},
-		Plots: []report.Plot{{Title: "Time of a lock", Column: "time", LogY: true}},
 	}
 	for _, round := range []float64{1, 10, 2} {
 		ours := r.Row("3", "ours", "WithX(1)")
@@ -76,6 +81,39 @@ func TestAResultComesBackFromItsFileAsItWas(t *testing.T) {
 	assert.Equal(t, r, all[0])
 }
 
+// plots says of aResult what it does.
+func plots() []report.Plot {
+	return []report.Plot{{
+		Column: "time", Title: "Time of a lock", Log: true,
+		Finding: func(f report.Figures) string {
+			ours, theirs := f.Of("3", "ours"), f.Of("3", "theirs")
+			if ours >= theirs {
+				return ""
+			}
+			return "Ours takes " + f.Text(ours) + " & theirs " + f.Text(theirs)
+		},
+	}}
+}
+
+// draw returns the picture of a result.
+func draw(t *testing.T, r *report.Result, p report.Plot) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, r.Save(dir))
+	require.NoError(t, report.Render(dir, dir, nil, map[string][]report.Plot{r.Case: {p}}))
+	files, err := filepath.Glob(filepath.Join(dir, "*.svg"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	svg, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return string(svg)
+		}
+		require.NoError(t, err)
+	}
+}
+
 func TestRenderWritesTheCasesInOrderAndTheirPlots(t *testing.T) {
 	dir := t.TempDir()
 	first, second := aResult(), aResult()
@@ -83,12 +121,55 @@ func TestRenderWritesTheCasesInOrderAndTheirPlots(t *testing.T) {
 	second.Title = "Comes second"
 	require.NoError(t, first.Save(dir))
 	require.NoError(t, second.Save(dir))
-	require.NoError(t, report.Render(dir, []string{"z", "lock"}))
+	require.NoError(t, report.Render(dir, dir, []string{"z", "lock"}, map[string][]report.Plot{"z": plots()}))
 	text, err := os.ReadFile(filepath.Join(dir, report.Tables)) //nolint:gosec // made by the test
 	require.NoError(t, err)
-	assert.Regexp(t, `(?s)## Comes first.*!\[Time of a lock\]\(z-time.svg\).*## Comes second`, string(text))
+	assert.Regexp(t, `(?s)## Comes first.*!\[Ours takes 2 ms & theirs 6 ms\]\(z-time.svg\).*## Comes second`, string(text))
 	svg, err := os.ReadFile(filepath.Join(dir, "z-time.svg")) //nolint:gosec // made by the test
 	require.NoError(t, err)
 	assert.Contains(t, string(svg), "<svg")
 	assert.Contains(t, string(svg), "theirs")
+}
+
+func TestTheTitleOfAPictureIsWhatItsFiguresSay(t *testing.T) {
+	r := aResult()
+	assert.Contains(t, draw(t, r, plots()[0]), `<title id="t">Ours takes 2 ms &amp; theirs 6 ms</title>`)
+	for range 4 {
+		r.Row("3", "ours", "").Add("time", 1.25)
+	}
+	assert.Contains(t, draw(t, r, plots()[0]), `<title id="t">Time of a lock</title>`, "which no other figures bear out")
+}
+
+func TestAPictureHasARowForEachLibraryTheBestOneFirst(t *testing.T) {
+	r := aResult()
+	order := regexp.MustCompile(`(?s)>ours<.*>2\.00 ms<.*>theirs<.*>6\.00 ms<.*>5 × lock: two`)
+	p := plots()[0]
+	svg := draw(t, r, p)
+	assert.Regexp(t, order, svg)
+	assert.Contains(t, svg, "less is better")
+	assert.Contains(t, svg, ">make bench CASES=lock<")
+	p.More = true
+	svg = draw(t, r, p)
+	assert.Regexp(t, `(?s)>theirs<.*>ours<`, svg)
+	assert.Contains(t, svg, "more is better")
+	p.Curve = true
+	assert.Regexp(t, `(?s)>theirs<.*>6\.00 ms<.*>ours<.*>2\.00 ms<`, draw(t, r, p))
+}
+
+func TestOnlyThisLibraryIsInColour(t *testing.T) {
+	r := &report.Result{Case: "lock", Title: "Lock", Columns: []report.Column{{Name: "n"}}}
+	for i, name := range []string{"redlock", "redlock, fenced", "redlocked", "redsync"} {
+		r.Row("", name, "").Add("n", float64(i+1))
+	}
+	svg := draw(t, r, report.Plot{Column: "n"})
+	assert.Equal(t, 2, strings.Count(svg, `class="mark us"`))
+	assert.Equal(t, 2, strings.Count(svg, `class="mark"`))
+	assert.Contains(t, svg, `fill="#ffffff"`, "a card of its own, for dark pages")
+}
+
+func TestAPictureOfAColumnThatIsNotThereIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, aResult().Save(dir))
+	err := report.Render(dir, dir, nil, map[string][]report.Plot{"lock": {{Column: "colour"}}})
+	assert.EqualError(t, err, `lock has no column "colour" to draw`)
 }

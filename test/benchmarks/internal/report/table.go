@@ -103,12 +103,12 @@ func (r *Result) Remarks() []string {
 	return lines
 }
 
-// Markdown returns the result as a section.
-func (r *Result) Markdown() string {
+// Markdown returns the result as a section, with its plots.
+func (r *Result) Markdown(plots []Plot) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s\n\n", r.Title)
-	for _, p := range r.Plots {
-		fmt.Fprintf(&b, "![%s](%s)\n\n", p.Title, p.file(r))
+	for _, p := range plots {
+		fmt.Fprintf(&b, "![%s](%s)\n\n", p.title(r), p.file(r))
 	}
 	b.WriteString(r.Table())
 	b.WriteString("\n")
