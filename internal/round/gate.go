@@ -31,7 +31,7 @@ type lines struct {
 // EnableLines makes the nodes use lines, as the Locker that is called self. names
 // has what every process calls each node.
 func (f *Nodes) EnableLines(self string, names []string) {
-	f.lines = &lines{self: self, looks: self + script.Looks, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
+	f.lines = &lines{self: self, looks: script.Looks + self, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
 }
 
 // NewListeners returns what listens for the Locker. wake is told of each message: on which node
