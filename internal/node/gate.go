@@ -20,8 +20,8 @@ type line struct {
 	silent atomic.Pointer[time.Time] // until when it keeps none; nil if it always has
 	moves  moves
 
-	telling atomic.Int32 // messages to others that are under way
-	unheard atomic.Bool  // nobody can listen there
+	telling tellings    // messages to others
+	unheard atomic.Bool // nobody can listen there
 }
 
 func (l *line) detect(c client.Client) {
