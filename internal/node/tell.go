@@ -133,8 +133,8 @@ func (v *Call) tellFirst(to next) {
 	for range maxTold {
 		cmd := redis.NewCmd(v.Ctx, "publish", script.Channel(to.id), to.keys[0])
 		a := client.Process(v.Ctx, v.Node.Client, cmd, client.SendOnce(cmd))
-		if client.Unknown(a.Err) { // its peers may not publish either, most likely
-			v.Node.Unhear(true)
+		if refuses := client.Unknown(a.Err); refuses || a.Err == nil {
+			v.Node.Untell(refuses)
 		}
 		if a.Err != nil || a.Reply != int64(0) || !v.Node.Single() {
 			return

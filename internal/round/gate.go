@@ -180,7 +180,7 @@ func (g *Grant) enter(t Plan) {
 	gt := &gate{node: t.Gate, came: t.Came, stale: t.Stale, quiet: t.free(), looks: t.Holder.Mark != ""}
 	g.gate = gt
 	came, self := t.Came, g.nodes.lines.self
-	if g.nodes.Unheard(t.Gate) {
+	if g.nodes.Looks(t.Gate) {
 		self = g.nodes.lines.looks
 	}
 	if _, far := g.nodes.Renewal(t.Gate); far && came != "" && came != Now {
