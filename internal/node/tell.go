@@ -27,6 +27,10 @@ const (
 	maxTold = 16
 )
 
+// payloadArg is which argument of PUBLISH is the resource: the server that has it has just
+// answered, and its Cluster passes the message on.
+const payloadArg = 2
+
 // tellings are the messages to others of a node.
 type tellings struct {
 	mu       sync.Mutex
@@ -132,6 +136,7 @@ func (n *Node) endTelling() {
 func (v *Call) tellFirst(to next) {
 	for range maxTold {
 		cmd := redis.NewCmd(v.Ctx, "publish", script.Channel(to.id), to.keys[0])
+		cmd.SetFirstKeyPos(payloadArg) // a Cluster's client sends it anywhere else, to who is frozen too
 		a := client.Process(v.Ctx, v.Node.Client, cmd, client.SendOnce(cmd))
 		if refuses := client.Unknown(a.Err); refuses || a.Err == nil {
 			v.Node.Untell(refuses)
