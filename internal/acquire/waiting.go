@@ -200,7 +200,7 @@ func (r *Request) next(took time.Duration, res *round.Result) bool {
 		if d, far := f.Renewal(gate); far {
 			s.Renewal = d
 		}
-		s.Looks = f.Unheard(gate)
+		s.Looks = f.Looks(gate)
 	}
 	return r.wait.Next(took, res, &s)
 }

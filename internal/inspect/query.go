@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -100,7 +101,7 @@ func (s *Sight) readBeside(answers []client.Answer) error {
 	s.Line, err = readLine(answers[getLine])
 	note(err)
 	if isReserved && err == nil {
-		s.Line = callFirst(s.Line, reserved)
+		s.Line = callFirst(s.Line, told(reserved))
 	}
 	return failed
 }
@@ -111,6 +112,9 @@ type Waiting struct {
 	Since  time.Time // by the clock of the gate; zero of one that has been called and left the line
 	Called bool      // the resource is reserved for it
 }
+
+// told returns the name of a Locker, whether it is told that it is next or has to look.
+func told(id string) string { return strings.TrimPrefix(id, script.Looks) }
 
 // callFirst puts the one for which the resource is reserved first, where it stands in line, too.
 func callFirst(line []Waiting, id string) []Waiting {
@@ -171,7 +175,7 @@ func readLine(a client.Answer) ([]Waiting, error) {
 		if !ok || len(pair) < 2 {
 			return nil, node.Unexpected(a.Reply)
 		}
-		all = append(all, Waiting{ID: id, Since: moment(pair[1])})
+		all = append(all, Waiting{ID: told(id), Since: moment(pair[1])})
 	}
 	return all, nil
 }

@@ -20,8 +20,9 @@ type line struct {
 	silent atomic.Pointer[time.Time] // until when it keeps none; nil if it always has
 	moves  moves
 
-	telling atomic.Int32 // messages to others that are under way
-	unheard atomic.Bool  // nobody can listen there
+	telling tellings    // messages to others
+	unheard atomic.Bool // the client cannot listen there
+	untold  atomic.Bool // it cannot send messages there
 }
 
 func (l *line) detect(c client.Client) {
@@ -52,9 +53,19 @@ func (n *Node) Mute() time.Duration {
 // Unhear notes whether the node refuses to let the client listen.
 func (n *Node) Unhear(refuses bool) { n.line.unheard.Store(refuses) }
 
-// Unheard reports whether the node refuses to let the client listen: who stands in a line
-// there has to look when its turn is.
+// Unheard reports whether the node refuses to let the client listen.
 func (n *Node) Unheard() bool { return n.line.unheard.Load() }
+
+// Untell notes whether the node refuses the client's messages: most likely those of its peers,
+// too.
+func (n *Node) Untell(refuses bool) { n.line.untold.Store(refuses) }
+
+// Untold reports whether the node refuses the client's messages.
+func (n *Node) Untold() bool { return n.line.untold.Load() }
+
+// Looks reports whether who stands in a line there has to look when its turn is, as nobody
+// can tell it.
+func (n *Node) Looks() bool { return n.Unheard() || n.Untold() }
 
 // Single reports whether the node is one server, that can tell who listens to it.
 func (n *Node) Single() bool { return n.line.single }

@@ -86,9 +86,8 @@ func (n *Node) Reservation() time.Duration {
 }
 
 // Renewal returns how often the first one in line is to ask a gate that is so far away
-// that nobody else reserves for long enough, or where it has to look when its turn is, and
-// true; it reserves for itself each time.
+// that nobody else reserves for long enough, and true; it reserves for itself each time.
 func (n *Node) Renewal() (d time.Duration, far bool) {
 	trip := time.Duration(n.pace.trip.Load())
-	return max(MaxReservation-3*trip, minReservation), 2*trip > minReservation || n.Unheard()
+	return max(MaxReservation-3*trip, minReservation), 2*trip > minReservation
 }

@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,11 +18,32 @@ import (
 
 const (
 	// maxTelling bounds the messages to others that are under way on a node, as each may hang
-	// for as long as the client waits. Who is not told asks by itself, later.
+	// for as long as the client waits.
 	maxTelling = 16
+	// maxUntold bounds those that wait for that: a release of several resources may name many.
+	// Who is not told asks by itself, later.
+	maxUntold = 1024
 	// maxTold is how many are told one after the other until one hears it, as the script does.
 	maxTold = 16
 )
+
+// payloadArg is which argument of PUBLISH is the resource: the server that has it has just
+// answered, and its Cluster passes the message on.
+const payloadArg = 2
+
+// tellings are the messages to others of a node.
+type tellings struct {
+	mu       sync.Mutex
+	underWay int
+	waiting  []telling
+}
+
+// A telling is a message to one that was named then.
+type telling struct {
+	call *Call
+	to   next
+	then time.Time
+}
 
 // tell tells the Lockers that a release has let go next, and that the server has not told.
 func (v *Call) tell(c *Command, in *Vote) {
@@ -35,7 +58,7 @@ func (v *Call) tell(c *Command, in *Vote) {
 		case string:
 			if to, ok := nextOf(c, keys, n); ok {
 				to.id = said
-				v.beginTelling(to)
+				v.Node.beginTelling(telling{v, to, time.Now()})
 			}
 		}
 	}
@@ -70,16 +93,42 @@ func nextOf(c *Command, keys []any, n int) (next, bool) {
 	return next{keys: [3]any{keys[n-1], line[0], line[1]}, value: args[0], mode: fmt.Sprint("leave ", maxTold), lasts: args[3]}, true
 }
 
-func (v *Call) beginTelling(to next) {
-	n := v.Node
-	if n.line.telling.Add(1) > maxTelling {
-		n.line.telling.Add(-1)
-		return
+func (n *Node) beginTelling(t telling) {
+	all := &n.line.telling
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	switch {
+	case all.underWay < maxTelling:
+		all.underWay++
+		n.goTelling(t)
+	case len(all.waiting) < maxUntold:
+		all.waiting = append(all.waiting, t)
 	}
+}
+
+func (n *Node) goTelling(t telling) {
 	n.lanes.Go(func() {
-		defer n.line.telling.Add(-1)
-		v.tellFirst(to)
+		defer n.endTelling() // if the client calls runtime.Goexit, too
+		t.call.tellFirst(t.to)
 	})
+}
+
+// endTelling begins the next message that waits, unless whom it is to has asked by itself
+// meanwhile.
+func (n *Node) endTelling() {
+	all := &n.line.telling
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for len(all.waiting) > 0 {
+		t := all.waiting[0]
+		all.waiting = all.waiting[1:]
+		if time.Since(t.then) < MaxReservation {
+			n.goTelling(t)
+			return
+		}
+	}
+	all.waiting = nil
+	all.underWay--
 }
 
 // tellFirst tells a Locker that it is next. If nobody hears it, its process has died: then it
@@ -87,9 +136,10 @@ func (v *Call) beginTelling(to next) {
 func (v *Call) tellFirst(to next) {
 	for range maxTold {
 		cmd := redis.NewCmd(v.Ctx, "publish", script.Channel(to.id), to.keys[0])
+		cmd.SetFirstKeyPos(payloadArg) // a Cluster's client sends it anywhere else, to who is frozen too
 		a := client.Process(v.Ctx, v.Node.Client, cmd, client.SendOnce(cmd))
-		if client.Unknown(a.Err) { // its peers may not publish either, most likely
-			v.Node.Unhear(true)
+		if refuses := client.Unknown(a.Err); refuses || a.Err == nil {
+			v.Node.Untell(refuses)
 		}
 		if a.Err != nil || a.Reply != int64(0) || !v.Node.Single() {
 			return

@@ -171,8 +171,8 @@ func (l *listener) isHeard(resource string) bool {
 		l.dropStale(resource)
 	}
 	n, err := l.send(e.publish()...)
-	if client.Unknown(err) { // nor may others, most likely
-		e.nodes[l.node].Unhear(true)
+	if refuses := client.Unknown(err); refuses || err == nil {
+		e.nodes[l.node].Untell(refuses)
 	}
 	if err != nil || n > 0 {
 		return true

@@ -189,8 +189,11 @@ const maxSend = 30 * time.Second
 func (e *Listeners) Check(node int, resource string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	n := &e.all[node]
-	if l := n.listener; l != nil && Confirmed(l.ready) && !e.nodes[node].Unheard() && time.Since(n.checked) >= recheck<<min(n.moves, maxMoves) {
+	n, pause := &e.all[node], recheck
+	if e.nodes[node].Untold() {
+		pause = refused
+	}
+	if l := n.listener; l != nil && Confirmed(l.ready) && !e.nodes[node].Unheard() && time.Since(n.checked) >= pause<<min(n.moves, maxMoves) {
 		n.checked = time.Now()
 		e.background(n, func() { e.check(l, resource) })
 	}

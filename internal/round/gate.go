@@ -31,7 +31,7 @@ type lines struct {
 // EnableLines makes the nodes use lines, as the Locker that is called self. names
 // has what every process calls each node.
 func (f *Nodes) EnableLines(self string, names []string) {
-	f.lines = &lines{self: self, looks: self + script.Looks, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
+	f.lines = &lines{self: self, looks: script.Looks + self, gates: notify.NewGates(f.each, names), leaving: make(map[leaving]*Grant)}
 }
 
 // NewListeners returns what listens for the Locker. wake is told of each message: on which node
@@ -180,7 +180,7 @@ func (g *Grant) enter(t Plan) {
 	gt := &gate{node: t.Gate, came: t.Came, stale: t.Stale, quiet: t.free(), looks: t.Holder.Mark != ""}
 	g.gate = gt
 	came, self := t.Came, g.nodes.lines.self
-	if g.nodes.Unheard(t.Gate) {
+	if g.nodes.Looks(t.Gate) {
 		self = g.nodes.lines.looks
 	}
 	if _, far := g.nodes.Renewal(t.Gate); far && came != "" && came != Now {

@@ -173,8 +173,8 @@ func (f *Nodes) Slow(node int) bool { return f.each[node].Slow() }
 // Renewal returns how often to ask a gate that is far away; see [node.Node.Renewal].
 func (f *Nodes) Renewal(node int) (d time.Duration, far bool) { return f.each[node].Renewal() }
 
-// Unheard reports whether who stands in a line of that node has to look when its turn is.
-func (f *Nodes) Unheard(node int) bool { return f.each[node].Unheard() }
+// Looks reports whether who stands in a line of that node has to look when its turn is.
+func (f *Nodes) Looks(node int) bool { return f.each[node].Looks() }
 
 // LetGo has all releases that the nodes are owed, and will be, tried a few times more at most,
 // soon. That counts as node calls under way.

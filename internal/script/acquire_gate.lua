@@ -9,6 +9,7 @@ end
 -- include hint.lua
 -- include kept.lua
 -- include name.lua
+-- include alias.lua
 
 local look, came = string.match(ARGV[4], "^(look) (.*)$")
 came = came or ARGV[4]
@@ -21,31 +22,32 @@ if holder == ARGV[1] then
   return type(n) == "table" and n or {n, "ours"}
 end
 local remaining, mark
+local function isSelf(locker) return locker == ARGV[3] or locker == alias(ARGV[3]) end
 if holder then
   remaining, mark = redis.call("PTTL", KEYS[1]), name(holder)
 else
   local reserved, left = hint(redis.pcall("GET", KEYS[3])), 0
-  if reserved and reserved ~= ARGV[3] then left = hint(redis.pcall("PTTL", KEYS[3])) or 0 end
+  if reserved and not isSelf(reserved) then left = hint(redis.pcall("PTTL", KEYS[3])) or 0 end
   -- No release reserves for ever, or for longer than a second.
   local passed = left <= 0 or left > 1000
-  if passed and (not look or reserved == ARGV[3]) then
+  if passed and (not look or isSelf(reserved)) then
     local n = ARGV[5] and count(4, 4, false, 1, ARGV[5], ARGV[6]) or 1
     if type(n) == "table" then return n end
     redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
     if reserved then redis.pcall("DEL", KEYS[3]) end
     -- Who does not know when it came keeps that here, should it have to come back.
-    if came ~= "" and came ~= "now" then redis.pcall("ZREM", KEYS[2], ARGV[3]) end
+    if came ~= "" and came ~= "now" then redis.pcall("ZREM", KEYS[2], ARGV[3], alias(ARGV[3])) end
     return n
   end
   if passed then remaining, mark = -1, "none" else remaining, mark = left, "next" end
 end
 if came == "" then return {remaining, mark, -1, ""} end
 
--- Who looks by itself may have stood here as one who is told.
-if string.sub(ARGV[3], -1) == "~" then redis.pcall("ZREM", KEYS[2], string.sub(ARGV[3], 1, -2)) end
 local has = hint(redis.pcall("ZSCORE", KEYS[2], ARGV[3]))
+local had = not has and hint(redis.pcall("ZSCORE", KEYS[2], alias(ARGV[3])))
+if had then redis.pcall("ZREM", KEYS[2], alias(ARGV[3])) end
 if came == "now" then
-  came = has
+  came = has or had
   if not came then
     local now = hint(redis.pcall("TIME"))
     if not now then return {remaining, mark, -1, ""} end
@@ -60,5 +62,5 @@ if not has or (tonumber(came) or 0) < tonumber(has) then redis.pcall("ZADD", KEY
 redis.pcall("PEXPIRE", KEYS[2], 10000)
 local rank = hint(redis.pcall("ZRANK", KEYS[2], ARGV[3])) or -1
 -- A release does not reserve for long enough for one who is far away.
-if ms and rank == 0 and holder and (hint(redis.pcall("GET", KEYS[3])) or ARGV[3]) == ARGV[3] then redis.pcall("SET", KEYS[3], ARGV[3], "PX", ms) end
+if ms and rank == 0 and holder and isSelf(hint(redis.pcall("GET", KEYS[3])) or ARGV[3]) then redis.pcall("SET", KEYS[3], ARGV[3], "PX", ms) end
 return {remaining, mark, rank, came}

@@ -2,13 +2,14 @@
 
 -- include hint.lua
 -- include kept.lua
+-- include alias.lua
 
 local resources, lines = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- include read.lua
 local own = {}
 for i = resources + 1, resources + (again and 0 or lines) do
   local reserved = hint(redis.pcall("GET", KEYS[i]))
-  if reserved == ARGV[3] then
+  if reserved == ARGV[3] or reserved == alias(ARGV[3]) then
     own[#own + 1] = KEYS[i]
   elseif reserved then
     local left = hint(redis.pcall("PTTL", KEYS[i])) or 0

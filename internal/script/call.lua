@@ -1,6 +1,3 @@
--- Whether the name of a Locker says that it looks by itself whether it is next.
-local function looks(locker) return string.sub(locker, -1) == "~" end
-
 -- Tells a Locker that it is next for a resource, unless it looks by itself. Returns whether one
 -- has heard it, as far as that can be told, and the Locker if the server refuses to tell: then
 -- the client is to.

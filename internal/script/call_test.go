@@ -2,7 +2,9 @@ package script_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock/internal/script"
@@ -28,13 +30,13 @@ func TestAReleaseTellsWhomTheServerRefusesToTell(t *testing.T) {
 	for _, mode := range []string{"pop", "pop 16"} {
 		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
 		n.requireGateRefusal(ours, hour, "first", "now")
-		n.requireGateRefusal(ours, hour, "second~", "now")
+		n.requireGateRefusal(ours, hour, "~second", "now")
 		n.requireGateRefusal(ours, hour, "third", "now")
 		requireNext(1, []any{"first"}, theirs, "holder", mode, 1000)
 		n.requireReserved("first")
 		requireNext(-1, nil, theirs, "first", "leave 16", 1000) // who is next looks by itself
-		n.requireReserved("second~")
-		requireNext(-1, []any{"third"}, theirs, "second~", "leave 16", 1000)
+		n.requireReserved("~second")
+		requireNext(-1, []any{"third"}, theirs, "~second", "leave 16", 1000)
 		n.requireReserved("third")
 		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "third", "now")
 		n.requireReply(1, script.ReleaseGate, gateKeys, ours, "third", mode, 1000)
@@ -55,7 +57,7 @@ func TestAReleaseOfSeveralTellsWhomTheServerRefusesToTell(t *testing.T) {
 		line, reservation := script.Line(resource)
 		keys := []string{resource, line, reservation}
 		n.requireReply(1, script.Acquire, keys[:1], theirs, hour)
-		_, err := n.run(script.AcquireGate, keys, ours, hour, []string{"first", "second~", "third"}[i], "now")
+		_, err := n.run(script.AcquireGate, keys, ours, hour, []string{"first", "~second", "third"}[i], "now")
 		require.NoError(t, err)
 	}
 	keys := []string{"a", "b", "c"}
@@ -66,4 +68,32 @@ func TestAReleaseOfSeveralTellsWhomTheServerRefusesToTell(t *testing.T) {
 	reply, err := n.run(script.ReleaseGates, keys, theirs, 3, 16, 1000)
 	require.NoError(t, err)
 	require.Equal(t, []any{int64(1), "next", int64(1), "first", int64(2), int64(3), "third"}, reply)
+}
+
+func TestALockerHasOnePlaceInLineWhateverItIsCalled(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(n *node) {
+		n.requireReply(1, script.AcquireGate, gateKeys, theirs, hour, "holder", "")
+		came := n.requireGateRefusal(ours, hour, "me", "now").came
+		n.requireGateRefusal(ours, hour, "other", "now")
+		for _, self := range []string{"~me", "me", "~me"} {
+			for _, when := range []string{"now", came} {
+				refusal := n.requireGateRefusal(ours, hour, self, when)
+				require.Zero(t, refusal.rank)
+				require.Equal(t, came, refusal.came)
+				n.requireLine(self, "other")
+			}
+		}
+		n.requireNext(1, theirs, "holder", "pop", 1000)
+		n.requireReserved("~me")
+		n.requireReply(1, script.AcquireGate, gateKeys, ours, hour, "me", came)
+		n.requireReserved("")
+		n.requireLine("other")
+
+		require.NoError(t, n.client.ZAdd(t.Context(), gateKeys[1], redis.Z{Score: 1, Member: "~me"}).Err())
+		require.NoError(t, n.client.Set(t.Context(), gateKeys[2], "~me", time.Second).Err())
+		n.requireNext(1, ours, "me", "leave", 1000)
+		n.requireReserved("other")
+		n.requireLine()
+	})
 }

@@ -37,7 +37,8 @@ func Counter(resource string) string {
 // Channel returns the channel on which a Locker is told that it is next.
 func Channel(locker any) string { return fmt.Sprint("redlock:", locker) }
 
-// Looks ends the name of a Locker that looks by itself whether it is next.
+// Looks begins the name of a Locker that looks by itself whether it is next. Its end may be of
+// the program's choice.
 const Looks = "~"
 
 // Suffixes of the keys beside a resource.

@@ -14,6 +14,7 @@ end
 
 -- include hint.lua
 -- include kept.lua
+-- include alias.lua
 -- include call.lua
 
 local mode, most, stale = string.match(ARGV[3], "^(%a+) ?(%d*) ?=?(%x*)$")
@@ -32,8 +33,9 @@ end
 if mode == "undo" and result == -1 then return result end
 if value == kept then value = false end
 if mode == "leave" then
-  redis.pcall("ZREM", KEYS[2], ARGV[2])
-  if hint(redis.pcall("GET", KEYS[3])) == ARGV[2] then
+  redis.pcall("ZREM", KEYS[2], ARGV[2], alias(ARGV[2]))
+  local reserved = hint(redis.pcall("GET", KEYS[3]))
+  if reserved == ARGV[2] or reserved == alias(ARGV[2]) then
     redis.pcall("DEL", KEYS[3])
     if not value then redis.call("DEL", KEYS[1]) end
   end

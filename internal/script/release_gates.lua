@@ -2,6 +2,7 @@
 
 -- include hint.lua
 -- include kept.lua
+-- include alias.lua
 -- include call.lua
 
 local lines = tonumber(ARGV[2])

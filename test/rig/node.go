@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -129,19 +130,25 @@ func (n *Node) Restart() {
 
 // A Forbidding is a node that may refuse to let anybody listen.
 type Forbidding struct {
-	Forbids bool
-	Refused int
+	allows  atomic.Bool
+	refused atomic.Int32
 }
+
+// Allow has the node let everybody listen.
+func (f *Forbidding) Allow() { f.allows.Store(true) }
+
+// Refused returns how often the node has refused.
+func (f *Forbidding) Refused() int { return int(f.refused.Load()) }
 
 // Forbid has the node refuse SUBSCRIBE as an ACL does, which ends the connections that
 // listen, until it is told otherwise.
 func (n *Node) Forbid() *Forbidding {
-	f := &Forbidding{Forbids: true}
+	f := new(Forbidding)
 	n.Server().SetPreHook(func(p *server.Peer, cmd string, _ ...string) bool {
-		if !f.Forbids || !slices.Contains([]string{"SUBSCRIBE", "subscribe"}, cmd) {
+		if f.allows.Load() || !slices.Contains([]string{"SUBSCRIBE", "subscribe"}, cmd) {
 			return false
 		}
-		f.Refused++
+		f.refused.Add(1)
 		p.WriteError("NOPERM this user has no permissions to access one of the channels used as arguments")
 		return true
 	})

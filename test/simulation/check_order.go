@@ -75,7 +75,7 @@ func (w *world) passedOn(n *node, c *command, resource, reserved string) {
 
 // ready reports whether a waiter is in line at a node and nothing is wrong for it.
 func (x *waiter) ready(n *node) bool {
-	return x.gate == n && x.process.calm() && (x.process.hears(n) || strings.HasSuffix(x.process.self, script.Looks)) && !x.late() && !x.lapsed
+	return x.gate == n && x.process.calm() && (x.process.hears(n) || strings.HasPrefix(x.process.self, script.Looks)) && !x.late() && !x.lapsed
 }
 
 // late reports whether a waiter was called and has not come yet, so that what was

@@ -97,7 +97,7 @@ var mutants = []mutant{
 		{"internal/script/release_gate.lua", "local came = tonumber(ARGV[4])", "local came = nil"},
 	}},
 	{"a release that tells nobody", []edit{
-		{"internal/script/release_gate.lua", "if hint(redis.pcall(\"PUBLISH\", \"redlock:\" .. head, KEYS[1])) ~= 0 or not tonumber(most) then", "if redis.pcall(\"PUBSUB\", \"NUMSUB\", \"redlock:\" .. head) then"},
+		{"internal/script/call.lua", "local heard = redis.pcall(\"PUBLISH\", \"redlock:\" .. locker, resource)", "local heard = 1"},
 	}},
 	{"one that leaves the line and keeps what is reserved for it", []edit{
 		{"internal/script/release_gate.lua", "    redis.pcall(\"DEL\", KEYS[3])\n    if not value", "    if not value"},

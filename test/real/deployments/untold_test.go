@@ -74,3 +74,59 @@ func TestTheLineGoesOnWhereNobodyIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A toldBy is a hook of the client for one server of a Cluster. It notes which one tells whom
+// it is next for a resource.
+type toldBy struct {
+	addr, resource string
+	note           func(addr string)
+}
+
+func (h toldBy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); args[0] == "publish" && args[2] == h.resource {
+			h.note(h.addr)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (toldBy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (toldBy) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func TestTheServerOfAClusterThatHasTheResourceTellsWhoIsNext(t *testing.T) {
+	t.Parallel()
+	c := newRealCluster(t)
+	const key, turns = "lock:k", 12
+	var mu sync.Mutex
+	var by []string
+	var all sync.WaitGroup
+	for range 3 {
+		client := c.Client(t)
+		client.OnNewNode(func(server *redis.Client) {
+			server.AddHook(toldBy{server.Options().Addr, key, func(addr string) {
+				mu.Lock()
+				defer mu.Unlock()
+				by = append(by, addr)
+			}})
+		})
+		client.AddHook(rig.ScriptsMayNotPublish{})
+		l := rig.NewRealLocker(t, []*redis.ClusterClient{client})
+		all.Go(func() {
+			for range turns {
+				assert.NoError(t, l.With(t.Context(), key, rig.LongTTL, func(context.Context, *redlock.Lock) error {
+					time.Sleep(5 * time.Millisecond)
+					return nil
+				}, nil, rig.InTurn))
+			}
+			rig.Drain(t, l)
+		})
+	}
+	all.Wait()
+	require.Greater(t, len(by), turns)
+	slices.Sort(by)
+	require.Equal(t, []string{c.Servers[c.Owner(key)].Addr()}, slices.Compact(by))
+}

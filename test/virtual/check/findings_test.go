@@ -174,7 +174,7 @@ func TestCheckFindsThatItCannotListen(t *testing.T) {
 		f := nodes[0].Forbid()
 		r, err := l.Check(t.Context(), ttl)
 		require.NoError(t, err)
-		require.Positive(t, f.Refused)
+		require.Positive(t, f.Refused())
 		require.Equal(t, 1, count(r, redlock.CodeNoMessages), "%v", r)
 		i := slices.IndexFunc(r.Findings, func(f redlock.Finding) bool { return f.Code == redlock.CodeNoMessages })
 		assert.Contains(t, r.Findings[i].Text, "NOPERM")

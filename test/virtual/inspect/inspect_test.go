@@ -418,3 +418,30 @@ func TestClientsOfAnyKindCanBeInspected(t *testing.T) {
 		require.NoError(t, l.Shutdown(t.Context()))
 	})
 }
+
+func TestInspectNamesAWaiterThatHasToLookAsItself(t *testing.T) {
+	for name, forbids := range map[string]bool{"is told": false, "has to look": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 1)
+				k := rig.Lock(t, rig.NewLocker(t, nodes))
+				if forbids {
+					nodes[0].Forbid()
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				for i, owner := range []string{"billing 7", strings.Repeat("o", 128)} {
+					l := rig.NewLocker(t, nodes, redlock.WithOwner(owner))
+					all.Go(func() { _, _ = l.Lock(ctx, "a", rig.TTL, rig.InTurn) })
+					time.Sleep(time.Second)
+					s := look(t, rig.NewLocker(t, nodes))
+					require.Len(t, s.Waiting, i+1)
+					assert.Equal(t, owner, s.Waiting[i].Owner)
+				}
+				cancel()
+				all.Wait()
+				require.NoError(t, k.Unlock(t.Context()))
+			})
+		})
+	}
+}
