@@ -1,0 +1,66 @@
+package linearize
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Figures are what happened in histories.
+type Figures struct {
+	Histories int
+	Counts    map[string]int // of calls, by what came of them
+	Faults    map[string]int // by their names
+	Refused   []Verdict
+}
+
+// Add counts a history in.
+func (f *Figures) Add(h *History, faults map[string]int) {
+	f.Histories++
+	if f.Counts == nil {
+		f.Counts, f.Faults = make(map[string]int), make(map[string]int)
+	}
+	for name, n := range faults {
+		f.Faults[name] += n
+	}
+	for _, s := range h.Sections {
+		f.count(s.Asked.Call, s.Ended)
+		for i := range s.Events {
+			switch e := &s.Events[i]; e.What {
+			case Looked, Extended, Unlocked:
+				f.count(string(e.What), e)
+			default:
+			}
+		}
+	}
+	for _, l := range h.Looks {
+		f.count(string(l.Asked.What), l.Told)
+	}
+}
+
+func (f *Figures) count(call string, told *Event) {
+	switch {
+	case told == nil:
+		f.Counts[call+": nobody knows"]++
+	case told.What == Granted:
+		f.Counts[call+": granted"]++
+		f.Counts["granted"]++
+	default:
+		f.Counts[call+": "+string(told.Result)]++
+	}
+}
+
+func (f *Figures) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d histories\n", f.Histories)
+	for _, part := range []map[string]int{f.Counts, f.Faults} {
+		total := 0
+		for _, name := range slices.Sorted(maps.Keys(part)) {
+			fmt.Fprintf(&b, "  %-32s %7d\n", name, part[name])
+			total += part[name]
+		}
+		fmt.Fprintln(&b)
+	}
+	return b.String()
+}

@@ -1,0 +1,268 @@
+package linearize
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// A builder makes operations of a history of one resource.
+//
+// A grant is between its call and its return, but not after the Until that was told: so the
+// end of each lease, which is an operation from Until on, comes after the grant. What nobody
+// knows the outcome of stays open: it is between its call and the end of the history, and
+// changes nothing if it comes last. Where another one was granted the resource meanwhile,
+// after a call that began later, it has no effect after that any more, and is closed there:
+// that takes no order away, and saves Porcupine from looking at very many.
+type builder struct {
+	history *History
+	ops     []porcupine.Operation
+	ids     map[string]int
+	marks   map[string]*Section
+	broken  map[string]int64 // when a Break of the section was first called
+	grants  []interval       // in the order of their calls
+	end     int64
+}
+
+type interval struct{ call, ret int64 }
+
+// operations returns those of a history of one resource.
+func operations(h *History) []porcupine.Operation {
+	b := &builder{
+		history: h, end: h.end(),
+		ids: make(map[string]int), marks: make(map[string]*Section), broken: make(map[string]int64),
+	}
+	for i, s := range h.Sections {
+		b.ids[s.Asked.ID] = i + 1
+		if s.granted() {
+			b.marks[s.Ended.Mark] = s
+			b.grants = append(b.grants, interval{s.Asked.T, min(s.Ended.T, s.Ended.Until)})
+		}
+	}
+	slices.SortFunc(b.grants, func(a, b interval) int { return cmp.Compare(a.call, b.call) })
+	for i := len(b.grants) - 2; i >= 0; i-- { // the first one that returns of those that began there or later
+		b.grants[i].ret = min(b.grants[i].ret, b.grants[i+1].ret)
+	}
+	for _, l := range h.Looks {
+		if s := b.marks[l.Asked.Mark]; s != nil && l.Asked.What == Break {
+			if at, known := b.broken[s.Asked.ID]; !known || l.Asked.T < at {
+				b.broken[s.Asked.ID] = l.Asked.T
+			}
+		}
+	}
+	for _, s := range h.Sections {
+		b.section(s)
+	}
+	for _, l := range h.Looks {
+		if l.Asked.What == Break {
+			b.breaks(l)
+		} else {
+			b.inspects(l)
+		}
+	}
+	return b.ops
+}
+
+// add adds an operation, which is a client of its own for pictures.
+func (b *builder) add(client int, call, ret int64, in *input) {
+	b.ops = append(b.ops, porcupine.Operation{ClientId: client, Input: in, Call: call, Return: ret})
+}
+
+// open returns until when an operation can have an effect that begins then and has no end.
+func (b *builder) open(call int64) int64 {
+	i, _ := slices.BinarySearchFunc(b.grants, call+1, func(g interval, t int64) int { return cmp.Compare(g.call, t) })
+	if i < len(b.grants) {
+		return b.grants[i].ret
+	}
+	return b.end
+}
+
+// A tenancy is a section that is made operations of, up to an event.
+type tenancy struct {
+	*builder
+
+	id    int
+	name  string
+	lease int
+	until int64 // of the lease
+	seen  int64 // when it was last known to be valid: at that look's beginning
+	ended bool  // it was told that it is over
+}
+
+// section adds what a lock was from its grant on.
+func (b *builder) section(s *Section) {
+	if s.Ended != nil && s.Ended.What == Failed {
+		b.named(s.Ended, s.Asked.T, s.Asked.ID)
+	}
+	if !s.granted() {
+		return // nobody relies on it, and it keeps others out for its TTL at most
+	}
+	e := s.Ended
+	k := &tenancy{builder: b, id: b.ids[s.Asked.ID], name: s.Asked.ID, lease: 1, until: e.Until, seen: e.T}
+	k.add(s.Asked.T, min(e.T, e.Until), &input{kind: acquire, lease: 1, token: e.Token})
+	for i := 0; i < len(s.Events); i++ {
+		asked, told := &s.Events[i], (*Event)(nil)
+		if asked.What == Looked {
+			k.looked(asked)
+			continue
+		}
+		if i++; i < len(s.Events) {
+			told = &s.Events[i]
+		}
+		if asked.What == Extend {
+			k.extended(asked, told)
+		} else {
+			k.unlocked(asked, told)
+			return
+		}
+	}
+	k.expires(k.open(k.until))
+}
+
+func (k *tenancy) add(call, ret int64, in *input) {
+	in.id, in.name = k.id, k.name
+	k.builder.add(k.id, call, ret, in)
+}
+
+// expires adds the end of the present lease. By closes it has no effect any more.
+func (k *tenancy) expires(closes int64) {
+	if k.until < closes {
+		k.add(k.until, closes, &input{kind: expire, lease: k.lease})
+	}
+}
+
+// renewed adds that another lease was found to follow the present one.
+func (k *tenancy) renewed(call, told, until int64) {
+	ret := min(told, until)
+	k.expires(ret)
+	k.lease++
+	k.until = until
+	k.add(call, ret, &input{kind: keep, lease: k.lease})
+}
+
+// later reports whether until is that of another lease than the present one. Each is told
+// early by up to a millisecond.
+func (k *tenancy) later(until int64) bool { return until > k.until+2e6 }
+
+func (k *tenancy) looked(e *Event) {
+	switch {
+	case e.Result == Canceled: // the caller's context, above that of the lock
+	case e.Result == OK && k.later(e.Until): // it was extended automatically since the look before
+		k.renewed(k.seen, e.T, e.Until)
+		fallthrough
+	case e.Result == OK:
+		// The holder of a lock that was broken is not told, by design.
+		if at, broken := k.broken[k.name]; !broken || e.T < at {
+			k.add(e.From, e.T, &input{kind: touch, event: e})
+		}
+		k.seen = e.From
+	case k.ended || e.T >= k.until:
+		k.ended = true
+	case e.Result == Lost:
+		k.add(k.seen, e.T, &input{kind: gone, text: e.Text})
+		k.ended = true
+	default: // it ran out early, as clocks have jumped
+		k.until, k.ended = min(k.until, k.seen), true
+	}
+}
+
+func (k *tenancy) extended(asked, told *Event) {
+	switch {
+	case told == nil: // the worker was killed
+	case told.Result == OK:
+		k.renewed(asked.T, told.T, told.Until)
+		k.seen = asked.T
+	case told.Result == Lost:
+		k.add(asked.T, told.T, &input{kind: gone, text: told.Text})
+		k.ended = true
+	case told.Result == RanOut && told.T < k.until: // by a shorter lease, which came too late
+		k.until, k.ended = min(k.until, asked.T), true
+	default:
+		k.until = min(k.until, told.Until)
+	}
+}
+
+func (k *tenancy) unlocked(asked, told *Event) {
+	ret, in := k.open(asked.T), &input{kind: leave}
+	if told != nil {
+		in.text = told.Text
+		switch told.Result {
+		case OK:
+			ret, in.kind = told.T, release
+		case Lost, RanOut:
+			ret, in.kind = told.T, gone
+		default:
+		}
+	}
+	if in.kind == leave {
+		k.expires(k.open(k.until))
+	} else {
+		k.expires(ret)
+	}
+	k.add(asked.T, ret, in)
+}
+
+// breaks adds a Break.
+func (b *builder) breaks(l *Look) {
+	s := b.marks[l.Asked.Mark]
+	if s == nil {
+		return // of one that was not granted, as far as anybody knows
+	}
+	in := &input{kind: remove, id: b.ids[s.Asked.ID], name: s.Asked.ID}
+	ret := b.open(l.Asked.T)
+	if l.Told != nil {
+		switch l.Told.Result {
+		case OK:
+			ret = l.Told.T
+		case Other:
+			ret, in.kind = l.Told.T, missed
+			b.named(l.Told, l.Asked.T, "")
+		default:
+		}
+	}
+	b.add(in.id, l.Asked.T, ret, in)
+}
+
+// inspects adds what an Inspect has told of the holder, and of the tokens, as two operations:
+// it reads node by node, and may have read the tokens before it read the holder.
+func (b *builder) inspects(l *Look) {
+	told := l.Told
+	if told == nil || told.Result != OK {
+		return
+	}
+	if told.Told > b.history.Nodes/2 {
+		b.add(0, l.Asked.T, told.T, &input{kind: counter, token: told.Token, event: told})
+	}
+	switch id := b.ids[told.By]; {
+	case told.Verdict == "free":
+		b.add(0, l.Asked.T, told.T, &input{kind: free, event: told})
+	case told.Verdict == "held" && id != 0 && b.history.known[told.By].granted():
+		b.add(0, l.Asked.T, told.T, &input{kind: held, id: id, name: told.By, event: told})
+	case told.Verdict == "held":
+		b.named(told, l.Asked.T, "")
+	}
+}
+
+// named adds an operation that is impossible if told names as the holder, since call, one
+// that cannot have had the resource on any node: one that has named itself, or was not there.
+func (b *builder) named(told *Event, call int64, self string) {
+	if told.By == "" {
+		return
+	}
+	s, why := b.history.known[told.By], ""
+	switch {
+	case s == nil:
+		why = "which nobody is"
+	case told.By == self:
+		why = "which is itself"
+	case s.Asked.T > told.T:
+		why = "which came later"
+	case s.over() < call:
+		why = "which was over long before"
+	default:
+		return
+	}
+	b.add(0, call, told.T, &input{kind: impossible, text: fmt.Sprintf("names %s, %s", told.By, why)})
+}
