@@ -79,9 +79,7 @@ func (c *caller) inspect(ctx context.Context, resource string) {
 			e.Told++
 		}
 	}
-	if e.ByMark != "" {
-		c.marks[resource] = e.ByMark
-	}
+	c.heard(resource, e.ByMark)
 	c.record.put(&e)
 }
 

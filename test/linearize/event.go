@@ -55,6 +55,7 @@ const (
 	Inspected What = "inspected" // has returned
 	Break     What = "break"     // is called
 	Broken    What = "broken"    // has returned
+	Added     What = "added"     // of a workload: the lock's ID was written into its set, if OK
 )
 
 // A Result is how a call ended, as far as a model can use it.

@@ -17,21 +17,27 @@ type fault struct {
 	begin func(w *world, r *rand.Rand) (end func())
 }
 
+// Bounds of how long a fault lasts.
+const (
+	minFault = 30 * time.Millisecond
+	maxFault = 2500 * time.Millisecond
+)
+
 // streams are the faults of servers, of workers and of the network.
 func streams() []stream {
 	return []stream{
-		{pause: 1200 * time.Millisecond, faults: []fault{
+		{pause: 1200 * time.Millisecond, least: minFault, most: maxFault, faults: []fault{
 			{"servers stopped", onServers((*servers.Server).Freeze, (*servers.Server).Thaw)},
 			{"servers killed", onServers((*servers.Server).Kill, (*servers.Server).Restart)},
 			{"servers stopped and killed", onServers((*servers.Server).Freeze, (*servers.Server).Restart)},
 		}},
-		{pause: 800 * time.Millisecond, faults: []fault{
+		{pause: 800 * time.Millisecond, least: minFault, most: maxFault, faults: []fault{
 			{"workers stopped", onWorkers((*worker).stop, (*worker).resume)},
 			{"workers stopped", onWorkers((*worker).stop, (*worker).resume)},
 			{"workers killed", onWorkers((*worker).kill, (*worker).start)},
 			{"workers stopped and killed", onWorkers((*worker).stop, func(k *worker) { k.kill(); k.start() })},
 		}},
-		{pause: 600 * time.Millisecond, faults: []fault{
+		{pause: 600 * time.Millisecond, least: minFault, most: maxFault, faults: []fault{
 			{"black hole", onWays(func(p *faultproxy.Proxy) { p.BlackHole(true) }, func(p *faultproxy.Proxy) { p.BlackHole(false) })},
 			{"refused", onWays(func(p *faultproxy.Proxy) { p.Refuse(true); p.Cut() }, func(p *faultproxy.Proxy) { p.Refuse(false) })},
 			{"cut", onWays((*faultproxy.Proxy).Cut, (*faultproxy.Proxy).Cut)},

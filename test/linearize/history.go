@@ -50,6 +50,9 @@ func NewHistory(nodes int, events []Event) (*History, error) {
 			looks[e.ID] = l
 			h.Looks = append(h.Looks, l)
 			continue
+		case Added:
+			continue // is no call of the library
+		default:
 		}
 		switch {
 		case l != nil:

@@ -79,7 +79,7 @@ func play(t *testing.T, figures *Figures, nodes int, seed uint64, length time.Du
 			require.NoError(t, os.RemoveAll(dir))
 		}
 	})
-	h, faults := (&Run{Nodes: nodes, Seed: seed, Length: length, Dir: dir}).Play(t)
+	h, faults := (&Run{Nodes: nodes, Seed: seed, Length: length, Dir: dir, Streams: streams()}).Play(t)
 	figures.Add(h, faults)
 	for _, v := range Check(h) {
 		t.Log(v)

@@ -10,12 +10,6 @@ import (
 	"time"
 )
 
-// Bounds of how long a fault lasts.
-const (
-	minFault = 30 * time.Millisecond
-	maxFault = 2500 * time.Millisecond
-)
-
 // An episode is one fault of a plan.
 type episode struct {
 	fault  *fault
@@ -27,8 +21,9 @@ type episode struct {
 // A stream is faults of one sort, one after the other. Those of several streams happen at
 // the same time.
 type stream struct {
-	faults []fault
-	pause  time.Duration // between two of them, at most
+	faults      []fault
+	pause       time.Duration // between two of them, at most
+	least, most time.Duration // that one lasts
 }
 
 // A plan is what faults happen, in which order and for how long, by a seed.
@@ -70,7 +65,7 @@ func (s *stream) next(r *rand.Rand) *episode {
 	return &episode{
 		fault:  &s.faults[r.IntN(len(s.faults))],
 		pause:  time.Duration(r.Int64N(int64(s.pause))),
-		length: time.Duration(float64(minFault) * math.Pow(float64(maxFault)/float64(minFault), r.Float64())),
+		length: time.Duration(float64(s.least) * math.Pow(float64(s.most)/float64(s.least), r.Float64())),
 		random: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), //nolint:gosec // nothing secret
 	}
 }

@@ -25,7 +25,7 @@ type worker struct {
 	tb    testing.TB
 	ways  []*faultproxy.Proxy
 	dir   string // for what it writes
-	write string // see job
+	load  *workload
 	seed  uint64
 	index int
 
@@ -50,7 +50,7 @@ func (w *worker) start() {
 	defer w.mu.Unlock()
 	w.starts++
 	j := job{
-		Name: fmt.Sprintf("w%d.%d", w.index, w.starts), Seed: w.seed<<8 + uint64(w.starts), Ready: w.index%2 == 1, Write: w.write, //nolint:gosec // counts few
+		Name: fmt.Sprintf("w%d.%d", w.index, w.starts), Seed: w.seed<<8 + uint64(w.starts), Ready: w.index%2 == 1, Load: w.load, //nolint:gosec // counts few
 	}
 	j.File = filepath.Join(w.dir, j.Name+eventFile)
 	for _, way := range w.ways {
@@ -110,18 +110,20 @@ func (w *worker) kill() {
 	if w.proc == nil {
 		return
 	}
-	w.died()
+	_ = w.died()
 	_ = w.proc.cmd.Process.Kill()
 	<-w.proc.done
 	w.proc = nil
 }
 
-// died fails the test if the process has ended by itself.
-func (w *worker) died() {
+// died reports whether the process has ended by itself, which fails the test.
+func (w *worker) died() bool {
 	select {
 	case <-w.proc.done:
 		w.tb.Errorf("linearize: worker %d has ended by itself: %v\n%s", w.index, w.proc.err, beginning(w.proc.out.String()))
+		return true
 	default:
+		return false
 	}
 }
 
@@ -133,7 +135,10 @@ func (w *worker) finish(patience time.Duration) {
 	if w.proc == nil {
 		return
 	}
-	w.died()
+	if w.died() {
+		w.proc = nil
+		return
+	}
 	_ = w.proc.stdin.Close()
 	select {
 	case <-w.proc.done:

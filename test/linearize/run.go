@@ -34,17 +34,20 @@ type Run struct {
 	Seed   uint64
 	Length time.Duration
 	Dir    string // where the workers write
+
+	Streams  []stream  // of faults
+	Workload *workload // nil for what all calls of the library take
 }
 
 // Play has workers lock while faults happen, and returns what they have written down and how
 // often each fault happened.
 func (r *Run) Play(t *testing.T) (*History, map[string]int) {
 	t.Helper()
-	w := newWorld(t, r.Nodes, r.Seed, r.Dir, "")
+	w := newWorld(t, r.Nodes, r.Seed, r.Dir, r.Workload)
 	for _, k := range w.workers {
 		k.start()
 	}
-	p := &plan{streams: streams(), seed: r.Seed}
+	p := &plan{streams: r.Streams, seed: r.Seed}
 	ctx, cancel := context.WithTimeout(t.Context(), r.Length)
 	defer cancel()
 	p.run(ctx, w)
@@ -56,12 +59,12 @@ func (r *Run) Play(t *testing.T) (*History, map[string]int) {
 	return h, p.counts()
 }
 
-func newWorld(t *testing.T, nodes int, seed uint64, dir, write string) *world {
+func newWorld(t *testing.T, nodes int, seed uint64, dir string, load *workload) *world {
 	t.Helper()
 	w := &world{servers: servers.Start(t, nodes, servers.WithAppendOnly())}
 	w.spread(t)
 	for i := range workers {
-		k := &worker{tb: t, dir: dir, seed: seed<<4 + uint64(i), index: i, write: write}
+		k := &worker{tb: t, dir: dir, seed: seed<<4 + uint64(i), index: i, load: load}
 		for _, s := range w.servers {
 			k.ways = append(k.ways, faultproxy.New(t, s.Addr()))
 		}

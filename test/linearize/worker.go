@@ -29,10 +29,10 @@ const callers = 3
 type job struct {
 	Name  string // of the worker
 	Seed  uint64
-	Addrs []string // of the nodes
-	File  string   // for its events
-	Ready bool     // the clients have the options that the README recommends
-	Write string   // the workload, and the address of the set to write to; empty for histories
+	Addrs []string  // of the nodes
+	File  string    // for its events
+	Ready bool      // the clients have the options that the README recommends
+	Load  *workload // nil for what all calls of the library take
 }
 
 // fencedPrefix begins the names of resources that are locked with tokens, always.
@@ -62,8 +62,8 @@ func work(ctx context.Context, text string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	if j.Write != "" {
-		return j.write(ctx, locker, record)
+	if j.Load != nil {
+		return j.Load.run(ctx, &j, locker, record)
 	}
 	var wg sync.WaitGroup
 	for i := range callers {
@@ -98,7 +98,7 @@ type caller struct {
 	name   string
 	random *rand.Rand
 	calls  int
-	marks  map[string]string // of the holder that it has heard of last, by resource
+	marks  map[string]string // of the holder that it has heard of last, by resource; nil if it breaks none
 }
 
 func (c *caller) run(ctx context.Context) {
@@ -205,10 +205,15 @@ func (c *caller) locked(ctx context.Context, asked *Event, lock *redlock.Lock, e
 func (c *caller) failed(asked *Event, err error) {
 	e := Event{T: monotonic(), What: Failed, ID: asked.ID}
 	resultOf(&e, err)
-	if e.ByMark != "" {
-		c.marks[asked.Resource] = e.ByMark
-	}
+	c.heard(asked.Resource, e.ByMark)
 	c.record.put(&e)
+}
+
+// heard notes whom to break.
+func (c *caller) heard(resource, mark string) {
+	if mark != "" && c.marks != nil {
+		c.marks[resource] = mark
+	}
 }
 
 func (c *caller) granted(asked *Event, lock *redlock.Lock) {
