@@ -42,6 +42,8 @@ func streams() []stream {
 			{"refused", onWays(func(p *faultproxy.Proxy) { p.Refuse(true); p.Cut() }, func(p *faultproxy.Proxy) { p.Refuse(false) })},
 			{"cut", onWays((*faultproxy.Proxy).Cut, (*faultproxy.Proxy).Cut)},
 			{"delayed", delayed},
+			{"delayed and stopped", delayedAndStopped},
+			{"delayed and stopped", delayedAndStopped},
 			{"cut before apply", perRequest(faultproxy.CutBeforeApply)},
 			{"cut after apply", perRequest(faultproxy.CutAfterApply)},
 			{"reply lost", perRequest(faultproxy.DropReply)},
@@ -99,11 +101,49 @@ func (w *world) someWays(r *rand.Rand) (all []*faultproxy.Proxy) {
 }
 
 func delayed(w *world, r *rand.Rand) func() {
-	d := time.Millisecond + time.Duration(r.Int64N(int64(60*time.Millisecond))) // a round is decided
-	if r.IntN(3) == 0 {
-		d *= 10 // it is mostly given up
+	ways := w.someWays(r)
+	if r.IntN(2) == 0 {
+		ways = w.waysOf(some(len(w.workers), r))
 	}
-	return onAll(w.someWays(r), func(p *faultproxy.Proxy) { p.Latency(d) }, func(p *faultproxy.Proxy) { p.Latency(0) })
+	return slowed(ways, r)
+}
+
+func slowed(ways []*faultproxy.Proxy, r *rand.Rand) func() {
+	d := time.Millisecond + time.Duration(r.Int64N(int64(50*time.Millisecond))) // most rounds are decided in time
+	if r.IntN(4) == 0 {
+		d *= 10 // and few
+	}
+	return onAll(ways, func(p *faultproxy.Proxy) { p.Latency(d) }, func(p *faultproxy.Proxy) { p.Latency(0) })
+}
+
+// delayedAndStopped stops workers while they wait for answers, which are there when they go on.
+func delayedAndStopped(w *world, r *rand.Rand) func() {
+	hit := some(len(w.workers), r)
+	each := func(do func(*worker)) {
+		for _, i := range hit {
+			do(w.workers[i])
+		}
+	}
+	restore := slowed(w.waysOf(hit), r)
+	var wg sync.WaitGroup
+	pause := time.Duration(r.Int64N(int64(100 * time.Millisecond)))
+	wg.Go(func() {
+		time.Sleep(pause)
+		each((*worker).stop)
+	})
+	return func() {
+		wg.Wait()
+		each((*worker).resume)
+		restore()
+	}
+}
+
+// waysOf returns all ways of some workers.
+func (w *world) waysOf(workers []int) (all []*faultproxy.Proxy) {
+	for _, i := range workers {
+		all = append(all, w.workers[i].ways...)
+	}
+	return all
 }
 
 // perRequest has f happen to every third command of a lock or so.

@@ -180,9 +180,10 @@ func (m *mutant) run(t *testing.T) {
 		}
 	}
 	slices.Sort(models)
+	models = slices.Compact(models)
 	took := time.Since(begun).Round(time.Second)
-	fmt.Printf("| %s | %v | %s | %s |\n", m.name, took, found[0][1], strings.Join(slices.Compact(models), ", "))
-	t.Logf("found after %v, on %s nodes, seed %s, by: %s", took, found[0][1], found[0][2], strings.Join(slices.Compact(models), ", "))
+	fmt.Printf("| %s | %v | %s | %s |\n", m.name, took, found[0][1], strings.Join(models, ", "))
+	t.Logf("found after %v, on %s nodes, seed %s, by: %s", took, found[0][1], found[0][2], strings.Join(models, ", "))
 	t.Logf("%s", shrunkOf(string(out)))
 }
 

@@ -23,7 +23,7 @@ import (
 const envWorker = "REDLOCK_LINEARIZE_WORKER"
 
 // callers is how many goroutines of a worker lock at the same time.
-const callers = 3
+const callers = 4
 
 // A job is what a worker is told.
 type job struct {
@@ -40,7 +40,7 @@ const fencedPrefix = "fenced"
 
 // resources are what all workers contend for. The counters of the first one begin apart, and
 // ahead of every clock.
-var resources = []string{fencedPrefix + "-ahead", fencedPrefix, "plain"}
+var resources = []string{fencedPrefix + "-ahead", fencedPrefix, fencedPrefix + "-2", "plain", "plain-2"}
 
 // work does the job that is in the environment until standard input ends.
 func work(ctx context.Context, text string) error {
@@ -116,7 +116,7 @@ func (c *caller) run(ctx context.Context) {
 		default:
 			c.breakLock(ctx, resource)
 		}
-		c.sleep(ctx, c.upTo(30*time.Millisecond))
+		c.sleep(ctx, c.upTo(20*time.Millisecond))
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *caller) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (c *caller) ttl() time.Duration { return 60*time.Millisecond + c.upTo(700*time.Millisecond) }
+func (c *caller) ttl() time.Duration { return 60*time.Millisecond + c.upTo(500*time.Millisecond) }
 
 // ask writes down a call that is to follow, and returns its options.
 func (c *caller) ask(call, resource string, ttl time.Duration) (Event, []redlock.LockOption) {
@@ -188,9 +188,9 @@ func (c *caller) locked(ctx context.Context, asked *Event, lock *redlock.Lock, e
 	defer stop()
 	c.hold(held, asked, lock)
 	switch {
-	case c.chance(12) && !asked.Auto:
+	case c.chance(20) && !asked.Auto:
 		return // left to run out
-	case c.chance(20):
+	case c.chance(30):
 		c.outstay(held, asked.ID, lock)
 	}
 	if c.chance(15) {
