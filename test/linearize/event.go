@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // An Event is a line that a worker writes: what it asks, before the call, or what it was
@@ -102,9 +101,3 @@ func readEvents(dir string) ([]Event, error) {
 
 // eventFile ends the names of the files.
 const eventFile = ".jsonl"
-
-// workerOf returns the worker of an id: what stands before its first dash.
-func workerOf(id string) string {
-	name, _, _ := strings.Cut(id, "-")
-	return name
-}

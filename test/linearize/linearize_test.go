@@ -22,8 +22,7 @@ const (
 	envSeed   = "REDLOCK_LINEARIZE_SEED" // chooses the first history; those after it have the next seeds
 )
 
-// historyLength is that of one history; half of it goes to the first one of each size if
-// there is no more time.
+// historyLength is that of one history, at most: there is at least one on 3 nodes, and one on 5.
 const historyLength = 20 * time.Second
 
 func TestMain(m *testing.M) {
@@ -41,7 +40,7 @@ func TestMain(m *testing.M) {
 // settings returns how long faults are to happen, and the first seed.
 func settings(t *testing.T) (length time.Duration, seed uint64) {
 	t.Helper()
-	length, seed = 2*historyLength, uint64(rand.Uint32())
+	length, seed = 2*historyLength, uint64(rand.Uint32()) //nolint:gosec // nothing secret
 	if text := os.Getenv(envLength); text != "" {
 		var err error
 		length, err = time.ParseDuration(text)

@@ -49,8 +49,14 @@ func inspected(from, to int, verdict, by string, token int64) []Event {
 	id := fmt.Sprint("inspect ", from)
 	return []Event{
 		{T: ms(from), What: Inspect, ID: id, Resource: "r"},
-		{T: ms(to), What: Inspected, ID: id, Result: OK, Verdict: verdict, By: by, Token: token, Told: 3},
+		{T: ms(to), What: Inspected, ID: id, Result: OK, Verdict: verdict, By: by, ByMark: "mark of " + by, Token: token, Told: 3},
 	}
+}
+
+// attempted has an Inspect name another attempt of the call than the one that was granted.
+func attempted(inspect []Event) []Event {
+	inspect[1].ByMark = "mark of an attempt"
+	return inspect
 }
 
 func broken(from, to int, of string, r Result) []Event {
@@ -157,7 +163,7 @@ var byHand = []struct {
 	}, []string{"mutex with leases"}},
 	{"a Break that was told of another one, and there was none", [][]Event{
 		lock("a", 0, 5, 100, unlock(60), unlocked(65, OK)),
-		broken(50, 55, "a", Other),
+		broken(51, 55, "a", Other),
 	}, []string{"with answers"}},
 	{"tokens that grow", [][]Event{
 		locked("a", 7, 0, 5, 100, unlock(20), unlocked(25, OK)),
@@ -180,9 +186,14 @@ var byHand = []struct {
 		lock("a", 0, 5, 100, unlock(20), unlocked(25, OK)),
 		inspected(30, 45, "held", "a", 0),
 	}, []string{"with owners"}},
+	{"an Inspect that has seen an attempt of a call, which was given up before another one was granted", [][]Event{
+		lock("a", 0, 95, 200),
+		attempted(inspected(10, 15, "held", "a", 0)),
+		lock("b", 20, 25, 90, unlock(30), unlocked(35, OK)), inspected(26, 29, "held", "b", 0),
+	}, nil},
 	{"an Inspect that finds nobody where there is one", [][]Event{
 		lock("a", 0, 5, 100, unlock(60), unlocked(65, OK)),
-		inspected(30, 45, "free", "", 0),
+		inspected(30, 44, "free", "", 0),
 	}, []string{"with owners"}},
 	{"a refusal that names the holder", [][]Event{
 		lock("a", 0, 5, 100), refused("b", 10, 15, "a"),

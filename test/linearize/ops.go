@@ -94,7 +94,7 @@ type tenancy struct {
 // section adds what a lock was from its grant on.
 func (b *builder) section(s *Section) {
 	if s.Ended != nil && s.Ended.What == Failed {
-		b.named(s.Ended, s.Asked.T, s.Asked.ID)
+		b.named(s.Ended, s.Asked.T)
 	}
 	if !s.granted() {
 		return // nobody relies on it, and it keeps others out for its TTL at most
@@ -218,7 +218,7 @@ func (b *builder) breaks(l *Look) {
 			ret = l.Told.T
 		case Other:
 			ret, in.kind = l.Told.T, missed
-			b.named(l.Told, l.Asked.T, "")
+			b.named(l.Told, l.Asked.T)
 		default:
 		}
 	}
@@ -235,19 +235,21 @@ func (b *builder) inspects(l *Look) {
 	if told.Told > b.history.Nodes/2 {
 		b.add(0, l.Asked.T, told.T, &input{kind: counter, token: told.Token, event: told})
 	}
-	switch id := b.ids[told.By]; {
+	// A call may make several attempts under its name. The mark tells if it is the one that was granted.
+	switch s := b.marks[told.ByMark]; {
 	case told.Verdict == "free":
 		b.add(0, l.Asked.T, told.T, &input{kind: free, event: told})
-	case told.Verdict == "held" && id != 0 && b.history.known[told.By].granted():
-		b.add(0, l.Asked.T, told.T, &input{kind: held, id: id, name: told.By, event: told})
+	case told.Verdict == "held" && s != nil:
+		b.add(0, l.Asked.T, told.T, &input{kind: held, id: b.ids[s.Asked.ID], name: s.Asked.ID, event: told})
 	case told.Verdict == "held":
-		b.named(told, l.Asked.T, "")
+		b.named(told, l.Asked.T)
 	}
 }
 
 // named adds an operation that is impossible if told names as the holder, since call, one
-// that cannot have had the resource on any node: one that has named itself, or was not there.
-func (b *builder) named(told *Event, call int64, self string) {
+// that cannot have had the resource on any node. A call can meet itself: an attempt of its own
+// that was applied late.
+func (b *builder) named(told *Event, call int64) {
 	if told.By == "" {
 		return
 	}
@@ -255,8 +257,6 @@ func (b *builder) named(told *Event, call int64, self string) {
 	switch {
 	case s == nil:
 		why = "which nobody is"
-	case told.By == self:
-		why = "which is itself"
 	case s.Asked.T > told.T:
 		why = "which came later"
 	case s.over() < call:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/rpc"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func (w *writer) add(element string, lock *redlock.Lock) {
 		return
 	}
 	time.Sleep(halfLatency)
-	in.Elements = append(elements, element)
+	in.Elements = slices.Concat(elements, []string{element})
 	e := Event{What: Added, ID: element}
 	resultOf(&e, w.sets.Call("Sets.Write", in, &done))
 	e.T = monotonic()
