@@ -10,19 +10,19 @@ import (
 // Figures are what happened in histories.
 type Figures struct {
 	Histories int
-	Counts    map[string]int // of calls, by what came of them
+	Refused   int            // by at least one model
+	Counts    map[string]int // of calls, by what came of them, and of operations that were checked
 	Faults    map[string]int // by their names
-	Refused   []Verdict
 }
 
 // Add counts a history in.
-func (f *Figures) Add(h *History, faults map[string]int) {
+func (f *Figures) Add(h *History) {
 	f.Histories++
 	if f.Counts == nil {
 		f.Counts, f.Faults = make(map[string]int), make(map[string]int)
 	}
-	for name, n := range faults {
-		f.Faults[name] += n
+	for i := range h.Faults {
+		f.Faults[h.Faults[i].Name]++
 	}
 	for _, s := range h.Sections {
 		f.count(s.Asked.Call, s.Ended)
@@ -53,12 +53,10 @@ func (f *Figures) count(call string, told *Event) {
 
 func (f *Figures) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d histories\n", f.Histories)
+	fmt.Fprintf(&b, "%d histories, %d refused\n", f.Histories, f.Refused)
 	for _, part := range []map[string]int{f.Counts, f.Faults} {
-		total := 0
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			fmt.Fprintf(&b, "  %-32s %7d\n", name, part[name])
-			total += part[name]
 		}
 		fmt.Fprintln(&b)
 	}

@@ -12,8 +12,15 @@ type History struct {
 	Nodes    int
 	Sections []*Section // in the order in which they were asked for
 	Looks    []*Look
+	Faults   []Fault // of the whole run
 
 	known map[string]*Section // all of the run, whatever is left of them here
+}
+
+// A Fault is one that is over.
+type Fault struct {
+	Name     string
+	From, To int64 // of CLOCK_MONOTONIC
 }
 
 // A Section is one lock, from the call that asks for it to what was told of it last.
@@ -72,7 +79,7 @@ func NewHistory(nodes int, events []Event) (*History, error) {
 
 // of returns the part of the history that is about one resource.
 func (h *History) of(resource string) *History {
-	part := &History{Nodes: h.Nodes, known: h.known}
+	part := h.with(nil, nil)
 	for _, s := range h.Sections {
 		if s.Asked.Resource == resource {
 			part.Sections = append(part.Sections, s)
@@ -84,6 +91,11 @@ func (h *History) of(resource string) *History {
 		}
 	}
 	return part
+}
+
+// with returns a history of the same run with these sections and looks.
+func (h *History) with(sections []*Section, looks []*Look) *History {
+	return &History{Nodes: h.Nodes, Sections: sections, Looks: looks, Faults: h.Faults, known: h.known}
 }
 
 // resources returns what was locked, sorted.

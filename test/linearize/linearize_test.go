@@ -78,16 +78,23 @@ func play(t *testing.T, figures *Figures, nodes int, seed uint64, length time.Du
 			require.NoError(t, os.RemoveAll(dir))
 		}
 	})
-	h, faults := (&Run{Nodes: nodes, Seed: seed, Length: length, Dir: dir, Streams: streams()}).Play(t)
-	figures.Add(h, faults)
+	h := (&Run{Nodes: nodes, Seed: seed, Length: length, Dir: dir, Streams: streams()}).Play(t)
+	figures.Add(h)
+	defer func() {
+		if t.Failed() {
+			figures.Refused++
+		}
+	}()
 	for _, v := range Check(h) {
 		t.Log(v)
+		if v.Model == &Models[len(Models)-1] {
+			figures.Counts["operations checked"] += v.Operations
+		}
 		switch v.Result {
 		case porcupine.Ok:
 		case porcupine.Unknown:
 			t.Errorf("%v: not decided in time; what was written down is in %s", v, dir)
 		default:
-			figures.Refused = append(figures.Refused, v)
 			text, err := v.Keep(h, dir)
 			require.NoError(t, err)
 			t.Errorf("%d nodes, %s=%d: %v; all of it is in %s; shrunk:\n%s", nodes, envSeed, seed, v, dir, text)

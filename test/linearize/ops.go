@@ -211,7 +211,7 @@ func (b *builder) breaks(l *Look) {
 		return // of one that was not granted, as far as anybody knows
 	}
 	in := &input{kind: remove, id: b.ids[s.Asked.ID], name: s.Asked.ID}
-	ret := b.open(l.Asked.T)
+	ret := b.open(max(l.Asked.T, s.Ended.T)) // it may have been seen before it was granted
 	if l.Told != nil {
 		switch l.Told.Result {
 		case OK:

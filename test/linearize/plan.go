@@ -32,13 +32,7 @@ type plan struct {
 	seed    uint64
 
 	mu   sync.Mutex
-	past []happened
-}
-
-// A happened is a fault that is over.
-type happened struct {
-	name     string
-	from, to int64 // of CLOCK_MONOTONIC
+	past []Fault
 }
 
 // run has faults happen to the world until ctx ends, and returns when everything is well.
@@ -71,24 +65,13 @@ func (s *stream) next(r *rand.Rand) *episode {
 }
 
 func (p *plan) inject(ctx context.Context, w *world, e *episode) {
-	from := w.now()
+	from := monotonic()
 	end := e.fault.begin(w, e.random)
 	sleep(ctx, e.length)
 	end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.past = append(p.past, happened{e.fault.name, from, w.now()})
-}
-
-// counts returns how often each fault has happened.
-func (p *plan) counts() map[string]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := make(map[string]int)
-	for _, h := range p.past {
-		all[h.name]++
-	}
-	return all
+	p.past = append(p.past, Fault{e.fault.name, from, monotonic()})
 }
 
 // some returns some of n things: often one, and at times all.

@@ -1,6 +1,7 @@
 package linearize
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -46,17 +47,24 @@ func (m *Model) draw(h *History, path string) error {
 }
 
 // text returns the operations of a history of one resource in the order of their calls, in
-// milliseconds from the first.
+// milliseconds from the first, and the faults that happened meanwhile.
 func (m *Model) text(h *History) string {
 	ops, end := m.operations(h), h.end()
-	slices.SortStableFunc(ops, func(a, b porcupine.Operation) int { return int(a.Call/1000 - b.Call/1000) })
+	slices.SortStableFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	var b strings.Builder
+	last := ops[0].Call
 	for _, op := range ops {
+		last = max(last, op.Call)
 		from, to := float64(op.Call-ops[0].Call)/1e6, "    open"
 		if op.Return < end {
 			to = fmt.Sprintf("%8.2f", float64(op.Return-ops[0].Call)/1e6)
 		}
 		fmt.Fprintf(&b, "%10.2f to %s ms  %v\n", from, to, op.Input.(*input))
+	}
+	for _, f := range h.Faults {
+		if f.From < last && f.To > ops[0].Call {
+			fmt.Fprintf(&b, "%10.2f to %8.2f ms  # %s\n", float64(f.From-ops[0].Call)/1e6, float64(f.To-ops[0].Call)/1e6, f.Name)
+		}
 	}
 	return b.String()
 }

@@ -26,8 +26,6 @@ type world struct {
 	workers []*worker
 }
 
-func (*world) now() int64 { return monotonic() }
-
 // A Run is how a history comes to be.
 type Run struct {
 	Nodes  int
@@ -39,9 +37,8 @@ type Run struct {
 	Workload *workload // nil for what all calls of the library take
 }
 
-// Play has workers lock while faults happen, and returns what they have written down and how
-// often each fault happened.
-func (r *Run) Play(t *testing.T) (*History, map[string]int) {
+// Play has workers lock while faults happen, and returns what they have written down.
+func (r *Run) Play(t *testing.T) *History {
 	t.Helper()
 	w := newWorld(t, r.Nodes, r.Seed, r.Dir, r.Workload)
 	for _, k := range w.workers {
@@ -56,7 +53,8 @@ func (r *Run) Play(t *testing.T) (*History, map[string]int) {
 	require.NoError(t, err)
 	h, err := NewHistory(r.Nodes, events)
 	require.NoError(t, err)
-	return h, p.counts()
+	h.Faults = p.past
+	return h
 }
 
 func newWorld(t *testing.T, nodes int, seed uint64, dir string, load *workload) *world {

@@ -11,12 +11,12 @@ import "slices"
 func (m *Model) shrink(h *History) *History {
 	keep := slices.Clone(h.Sections)
 	at := func(sections []*Section) *History {
-		return &History{Nodes: h.Nodes, Sections: sections, Looks: looksAt(h.Looks, sections), known: h.known}
+		return h.with(sections, looksAt(h.Looks, sections))
 	}
 	keep = without(keep, func(part []*Section) bool { return m.fails(at(part)) })
 	small := at(keep)
 	small.Looks = without(small.Looks, func(part []*Look) bool {
-		return breaksOf(part) == breaksOf(small.Looks) && m.fails(&History{Nodes: h.Nodes, Sections: keep, Looks: part, known: h.known})
+		return breaksOf(part) == breaksOf(small.Looks) && m.fails(h.with(keep, part))
 	})
 	for i := range small.Sections {
 		section := *small.Sections[i]

@@ -49,11 +49,11 @@ func count(t *testing.T, g guard, seed uint64, length time.Duration) *tally {
 	t.Helper()
 	s, addr := ServeSets(t)
 	r := &Run{Nodes: 3, Seed: seed, Length: length, Dir: t.TempDir(), Streams: stops(), Workload: &workload{g, addr}}
-	h, faults := r.Play(t)
+	h := r.Play(t)
 	for _, v := range Check(h) {
 		assert.Equal(t, porcupine.Ok, v.Result, "%v", v)
 	}
-	c := &tally{guard: g, stops: faults["workers stopped"], overlaps: h.overlaps()}
+	c := &tally{guard: g, stops: len(h.Faults), overlaps: h.overlaps()}
 	for _, s := range h.Sections {
 		if s.granted() {
 			c.sections++
