@@ -163,7 +163,7 @@ var byHand = []struct {
 	}, []string{"mutex with leases"}},
 	{"a Break that was told of another one, and there was none", [][]Event{
 		lock("a", 0, 5, 100, unlock(60), unlocked(65, OK)),
-		broken(51, 55, "a", Other),
+		broken(51, 56, "a", Other),
 	}, []string{"with answers"}},
 	{"tokens that grow", [][]Event{
 		locked("a", 7, 0, 5, 100, unlock(20), unlocked(25, OK)),
