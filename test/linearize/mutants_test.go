@@ -64,7 +64,7 @@ var mutants = []mutant{
 		{"internal/round/extend.go", "			tally.Gone++", "			tally.Held++"},
 	}},
 	{"an Unlock that is never too late", []edit{
-		{"internal/lease/release.go", "	case res.Outcome == quorum.Lost, res.Outcome == quorum.Released && tooLate:", "	case res.Outcome == quorum.Lost:\n		return res, nil\n	case res.Outcome == quorum.Released && tooLate:"},
+		{"internal/lease/release.go", "		f.Detail = h.lossDetail()\n		return res, f", "		f.Detail = h.lossDetail()\n		return res, nil"},
 	}},
 	{"an Unlock that takes no answer for a loss", []edit{
 		{"internal/lease/release.go", "h.failed(fault.Unlock, 1, res, nil, fault.NoQuorum)", "h.failed(fault.Unlock, 1, res, nil, fault.LockLost)"},
