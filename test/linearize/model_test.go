@@ -137,6 +137,14 @@ var byHand = []struct {
 		lock("b", 10, 60, 160, unlock(65)),
 		lock("c", 10, 70, 170),
 	}, nil},
+	{"an Unlock just behind the end, when the lock was released by itself", [][]Event{
+		lock("a", 0, 5, 100, unlock(102), unlocked(103, OK)),
+		lock("b", 10, 101, 200),
+	}, nil},
+	{"an Unlock that was told to be in time when the keys had run out", [][]Event{
+		lock("a", 0, 5, 100, unlock(106), unlocked(107, OK)),
+		lock("b", 10, 105, 200),
+	}, []string{"with answers"}},
 	{"an Unlock that was told to be in time, and was not", [][]Event{
 		lock("a", 0, 5, 50, unlock(80), unlocked(85, OK)),
 		lock("b", 55, 60, 160),

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -87,6 +88,7 @@ type tenancy struct {
 	name  string
 	lease int
 	until int64 // of the lease
+	ttl   int64 // of it
 	seen  int64 // when it was last known to be valid: at that look's beginning
 	ended bool  // it was told that it is over
 }
@@ -100,7 +102,7 @@ func (b *builder) section(s *Section) {
 		return // nobody relies on it, and it keeps others out for its TTL at most
 	}
 	e := s.Ended
-	k := &tenancy{builder: b, id: b.ids[s.Asked.ID], name: s.Asked.ID, lease: 1, until: e.Until, seen: e.T}
+	k := &tenancy{builder: b, id: b.ids[s.Asked.ID], name: s.Asked.ID, lease: 1, until: e.Until, ttl: s.Asked.TTL, seen: e.T}
 	k.add(s.Asked.T, min(e.T, e.Until), &input{kind: acquire, lease: 1, token: e.Token})
 	for i := 0; i < len(s.Events); i++ {
 		asked, told := &s.Events[i], (*Event)(nil)
@@ -144,7 +146,7 @@ func (k *tenancy) renewed(call, told, until int64) {
 
 // later reports whether until is that of another lease than the present one. Each is told
 // early by up to a millisecond.
-func (k *tenancy) later(until int64) bool { return until > k.until+2e6 }
+func (k *tenancy) later(until int64) bool { return until > k.until+int64(2*time.Millisecond) }
 
 func (k *tenancy) looked(e *Event) {
 	switch {
@@ -173,7 +175,7 @@ func (k *tenancy) extended(asked, told *Event) {
 	case told == nil: // the worker was killed
 	case told.Result == OK:
 		k.renewed(asked.T, told.T, told.Until)
-		k.seen = asked.T
+		k.seen, k.ttl = asked.T, asked.TTL
 	case told.Result == Lost:
 		k.add(asked.T, told.T, &input{kind: gone, text: told.Text})
 		k.ended = true
@@ -185,12 +187,17 @@ func (k *tenancy) extended(asked, told *Event) {
 }
 
 func (k *tenancy) unlocked(asked, told *Event) {
-	ret, in := k.open(asked.T), &input{kind: leave}
+	call, ret, in := asked.T, k.open(asked.T), &input{kind: leave}
 	if told != nil {
 		in.text = told.Text
 		switch told.Result {
 		case OK:
 			ret, in.kind = told.T, release
+			// The library may have released the lock by itself when it ran out, and tells who
+			// asks before the keys would have run out that it was in time.
+			if call < k.until+k.drift() {
+				call = min(call, k.until)
+			}
 		case Lost, RanOut:
 			ret, in.kind = told.T, gone
 		default:
@@ -201,8 +208,12 @@ func (k *tenancy) unlocked(asked, told *Event) {
 	} else {
 		k.expires(ret)
 	}
-	k.add(asked.T, ret, in)
+	k.add(call, ret, in)
 }
+
+// drift returns how much longer keys last than the lease is valid, by the default options, and
+// a millisecond by which Until may be told early.
+func (k *tenancy) drift() int64 { return k.ttl/100 + int64(4*time.Millisecond) }
 
 // breaks adds a Break.
 func (b *builder) breaks(l *Look) {
