@@ -59,10 +59,11 @@ func attempted(inspect []Event) []Event {
 	return inspect
 }
 
-func broken(from, to int, of string, r Result) []Event {
+// broken is a Break of the lock a.
+func broken(from, to int, r Result) []Event {
 	id := fmt.Sprint("break ", from)
 	return []Event{
-		{T: ms(from), What: Break, ID: id, Resource: "r", Mark: "mark of " + of},
+		{T: ms(from), What: Break, ID: id, Resource: "r", Mark: "mark of a"},
 		{T: ms(to), What: Broken, ID: id, Result: r},
 	}
 }
@@ -157,21 +158,21 @@ var byHand = []struct {
 	}, []string{"with answers"}},
 	{"a lock that was broken, whose holder is not told", [][]Event{
 		lock("a", 0, 5, 100, looked(60, 61, OK, 100), extend(70), extended(75, Lost, 100), unlock(80), unlocked(85, Lost)),
-		broken(50, 55, "a", OK),
+		broken(50, 55, OK),
 		lock("b", 10, 58, 200),
 	}, nil},
 	{"a Break of the one before, which hits the next one", [][]Event{
 		lock("a", 0, 5, 100, unlock(20), unlocked(25, OK)),
 		lock("b", 10, 26, 200, unlock(80), unlocked(85, Lost)),
-		broken(50, 55, "a", OK),
+		broken(50, 55, OK),
 	}, []string{"with answers"}},
 	{"a Break that has removed nothing", [][]Event{
 		lock("a", 0, 5, 100, extend(60), extended(65, OK, 165)),
-		broken(50, 55, "a", OK),
+		broken(50, 55, OK),
 	}, []string{"mutex with leases"}},
 	{"a Break that was told of another one, and there was none", [][]Event{
 		lock("a", 0, 5, 100, unlock(60), unlocked(65, OK)),
-		broken(51, 56, "a", Other),
+		broken(51, 56, Other),
 	}, []string{"with answers"}},
 	{"tokens that grow", [][]Event{
 		locked("a", 7, 0, 5, 100, unlock(20), unlocked(25, OK)),
