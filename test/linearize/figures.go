@@ -34,8 +34,8 @@ func (f *Figures) Add(h *History) {
 			}
 		}
 	}
-	for _, l := range h.Looks {
-		f.count(string(l.Asked.What), l.Told)
+	for _, c := range h.Calls {
+		f.count(string(c.Asked.What), c.Told)
 	}
 }
 

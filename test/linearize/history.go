@@ -11,7 +11,7 @@ import (
 type History struct {
 	Nodes    int
 	Sections []*Section // in the order in which they were asked for
-	Looks    []*Look
+	Calls    []*Call
 	Faults   []Fault // of the whole run
 
 	known map[string]*Section // all of the run, whatever is left of them here
@@ -30,8 +30,8 @@ type Section struct {
 	Events []Event
 }
 
-// A Look is one call of Inspect or Break.
-type Look struct {
+// A Call is one of Inspect or Break.
+type Call struct {
 	Asked Event
 	Told  *Event // nil if the worker was killed before it knew
 }
@@ -42,10 +42,10 @@ func (s *Section) granted() bool { return s.Ended != nil && s.Ended.What == Gran
 // NewHistory returns the history of events, of which those with one ID are in order.
 func NewHistory(nodes int, events []Event) (*History, error) {
 	h := &History{Nodes: nodes}
-	sections, looks := make(map[string]*Section), make(map[string]*Look)
+	sections, calls := make(map[string]*Section), make(map[string]*Call)
 	h.known = sections
 	for _, e := range events {
-		s, l := sections[e.ID], looks[e.ID]
+		s, c := sections[e.ID], calls[e.ID]
 		switch e.What {
 		case Asked:
 			s = &Section{Asked: e}
@@ -53,17 +53,17 @@ func NewHistory(nodes int, events []Event) (*History, error) {
 			h.Sections = append(h.Sections, s)
 			continue
 		case Inspect, Break:
-			l = &Look{Asked: e}
-			looks[e.ID] = l
-			h.Looks = append(h.Looks, l)
+			c = &Call{Asked: e}
+			calls[e.ID] = c
+			h.Calls = append(h.Calls, c)
 			continue
 		case Added:
 			continue // is no call of the library
 		default:
 		}
 		switch {
-		case l != nil:
-			l.Told = &e
+		case c != nil:
+			c.Told = &e
 		case s == nil:
 			return nil, fmt.Errorf("nobody has asked for %s, of which is told: %+v", e.ID, e)
 		case s.Ended == nil:
@@ -73,7 +73,7 @@ func NewHistory(nodes int, events []Event) (*History, error) {
 		}
 	}
 	slices.SortStableFunc(h.Sections, func(a, b *Section) int { return cmp.Compare(a.Asked.T, b.Asked.T) })
-	slices.SortStableFunc(h.Looks, func(a, b *Look) int { return cmp.Compare(a.Asked.T, b.Asked.T) })
+	slices.SortStableFunc(h.Calls, func(a, b *Call) int { return cmp.Compare(a.Asked.T, b.Asked.T) })
 	return h, nil
 }
 
@@ -85,17 +85,17 @@ func (h *History) of(resource string) *History {
 			part.Sections = append(part.Sections, s)
 		}
 	}
-	for _, l := range h.Looks {
-		if l.Asked.Resource == resource {
-			part.Looks = append(part.Looks, l)
+	for _, c := range h.Calls {
+		if c.Asked.Resource == resource {
+			part.Calls = append(part.Calls, c)
 		}
 	}
 	return part
 }
 
-// with returns a history of the same run with these sections and looks.
-func (h *History) with(sections []*Section, looks []*Look) *History {
-	return &History{Nodes: h.Nodes, Sections: sections, Looks: looks, Faults: h.Faults, known: h.known}
+// with returns a history of the same run with these sections and calls.
+func (h *History) with(sections []*Section, calls []*Call) *History {
+	return &History{Nodes: h.Nodes, Sections: sections, Calls: calls, Faults: h.Faults, known: h.known}
 }
 
 // resources returns what was locked, sorted.
@@ -127,10 +127,10 @@ func (h *History) events() []Event {
 		}
 		all = append(all, s.Events...)
 	}
-	for _, l := range h.Looks {
-		all = append(all, l.Asked)
-		if l.Told != nil {
-			all = append(all, *l.Told)
+	for _, c := range h.Calls {
+		all = append(all, c.Asked)
+		if c.Told != nil {
+			all = append(all, *c.Told)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Event) int { return cmp.Compare(a.T, b.T) })

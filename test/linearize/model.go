@@ -77,7 +77,6 @@ type input struct {
 	lease int
 	token int64
 	text  string // for people
-	event *Event // that it stands for, which a shrunk history may do without
 }
 
 // wants reports whether the model has a use for an operation of this kind.

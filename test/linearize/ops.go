@@ -46,21 +46,21 @@ func operations(h *History) []porcupine.Operation {
 	for i := len(b.grants) - 2; i >= 0; i-- { // the first one that returns of those that began there or later
 		b.grants[i].ret = min(b.grants[i].ret, b.grants[i+1].ret)
 	}
-	for _, l := range h.Looks {
-		if s := b.marks[l.Asked.Mark]; s != nil && l.Asked.What == Break {
-			if at, known := b.broken[s.Asked.ID]; !known || l.Asked.T < at {
-				b.broken[s.Asked.ID] = l.Asked.T
+	for _, c := range h.Calls {
+		if s := b.marks[c.Asked.Mark]; s != nil && c.Asked.What == Break {
+			if at, known := b.broken[s.Asked.ID]; !known || c.Asked.T < at {
+				b.broken[s.Asked.ID] = c.Asked.T
 			}
 		}
 	}
 	for _, s := range h.Sections {
 		b.section(s)
 	}
-	for _, l := range h.Looks {
-		if l.Asked.What == Break {
-			b.breaks(l)
+	for _, c := range h.Calls {
+		if c.Asked.What == Break {
+			b.breaks(c)
 		} else {
-			b.inspects(l)
+			b.inspects(c)
 		}
 	}
 	return b.ops
@@ -80,8 +80,8 @@ func (b *builder) open(call int64) int64 {
 	return b.end
 }
 
-// A tenancy is a section that is made operations of, up to an event.
-type tenancy struct {
+// A lockBuilder makes operations of one section, event by event.
+type lockBuilder struct {
 	*builder
 
 	id    int
@@ -102,7 +102,7 @@ func (b *builder) section(s *Section) {
 		return // nobody relies on it, and it keeps others out for its TTL at most
 	}
 	e := s.Ended
-	k := &tenancy{builder: b, id: b.ids[s.Asked.ID], name: s.Asked.ID, lease: 1, until: e.Until, ttl: s.Asked.TTL, seen: e.T}
+	k := &lockBuilder{builder: b, id: b.ids[s.Asked.ID], name: s.Asked.ID, lease: 1, until: e.Until, ttl: s.Asked.TTL, seen: e.T}
 	k.add(s.Asked.T, min(e.T, e.Until), &input{kind: acquire, lease: 1, token: e.Token})
 	for i := 0; i < len(s.Events); i++ {
 		asked, told := &s.Events[i], (*Event)(nil)
@@ -123,20 +123,20 @@ func (b *builder) section(s *Section) {
 	k.expires(k.open(k.until))
 }
 
-func (k *tenancy) add(call, ret int64, in *input) {
+func (k *lockBuilder) add(call, ret int64, in *input) {
 	in.id, in.name = k.id, k.name
 	k.builder.add(k.id, call, ret, in)
 }
 
 // expires adds the end of the present lease. By closes it has no effect any more.
-func (k *tenancy) expires(closes int64) {
+func (k *lockBuilder) expires(closes int64) {
 	if k.until < closes {
 		k.add(k.until, closes, &input{kind: expire, lease: k.lease})
 	}
 }
 
 // renewed adds that another lease was found to follow the present one.
-func (k *tenancy) renewed(call, told, until int64) {
+func (k *lockBuilder) renewed(call, told, until int64) {
 	ret := min(told, until)
 	k.expires(ret)
 	k.lease++
@@ -146,9 +146,9 @@ func (k *tenancy) renewed(call, told, until int64) {
 
 // later reports whether until is that of another lease than the present one. Each is told
 // early by up to a millisecond.
-func (k *tenancy) later(until int64) bool { return until > k.until+int64(2*time.Millisecond) }
+func (k *lockBuilder) later(until int64) bool { return until > k.until+int64(2*time.Millisecond) }
 
-func (k *tenancy) looked(e *Event) {
+func (k *lockBuilder) looked(e *Event) {
 	switch {
 	case e.Result == Canceled: // the caller's context, above that of the lock
 	case e.Result == OK && k.later(e.Until): // it was extended automatically since the look before
@@ -157,7 +157,7 @@ func (k *tenancy) looked(e *Event) {
 	case e.Result == OK:
 		// The holder of a lock that was broken is not told, by design.
 		if at, broken := k.broken[k.name]; !broken || e.T < at {
-			k.add(e.From, e.T, &input{kind: touch, event: e})
+			k.add(e.From, e.T, &input{kind: touch})
 		}
 		k.seen = e.From
 	case k.ended || e.T >= k.until:
@@ -170,7 +170,7 @@ func (k *tenancy) looked(e *Event) {
 	}
 }
 
-func (k *tenancy) extended(asked, told *Event) {
+func (k *lockBuilder) extended(asked, told *Event) {
 	switch {
 	case told == nil: // the worker was killed
 	case told.Result == OK:
@@ -186,7 +186,7 @@ func (k *tenancy) extended(asked, told *Event) {
 	}
 }
 
-func (k *tenancy) unlocked(asked, told *Event) {
+func (k *lockBuilder) unlocked(asked, told *Event) {
 	call, ret, in := asked.T, k.open(asked.T), &input{kind: leave}
 	if told != nil {
 		in.text = told.Text
@@ -213,47 +213,47 @@ func (k *tenancy) unlocked(asked, told *Event) {
 
 // drift returns how much longer keys last than the lease is valid, by the default options, and
 // a millisecond by which Until may be told early.
-func (k *tenancy) drift() int64 { return k.ttl/100 + int64(4*time.Millisecond) }
+func (k *lockBuilder) drift() int64 { return k.ttl/100 + int64(4*time.Millisecond) }
 
 // breaks adds a Break.
-func (b *builder) breaks(l *Look) {
-	s := b.marks[l.Asked.Mark]
+func (b *builder) breaks(c *Call) {
+	s := b.marks[c.Asked.Mark]
 	if s == nil {
 		return // of one that was not granted, as far as anybody knows
 	}
 	in := &input{kind: remove, id: b.ids[s.Asked.ID], name: s.Asked.ID}
-	ret := b.open(max(l.Asked.T, s.Ended.T)) // it may have been seen before it was granted
-	if l.Told != nil {
-		switch l.Told.Result {
+	ret := b.open(max(c.Asked.T, s.Ended.T)) // it may have been seen before it was granted
+	if c.Told != nil {
+		switch c.Told.Result {
 		case OK:
-			ret = l.Told.T
+			ret = c.Told.T
 		case Other:
-			ret, in.kind = l.Told.T, missed
-			b.named(l.Told, l.Asked.T)
+			ret, in.kind = c.Told.T, missed
+			b.named(c.Told, c.Asked.T)
 		default:
 		}
 	}
-	b.add(in.id, l.Asked.T, ret, in)
+	b.add(in.id, c.Asked.T, ret, in)
 }
 
 // inspects adds what an Inspect has told of the holder, and of the tokens, as two operations:
 // it reads node by node, and may have read the tokens before it read the holder.
-func (b *builder) inspects(l *Look) {
-	told := l.Told
+func (b *builder) inspects(c *Call) {
+	told := c.Told
 	if told == nil || told.Result != OK {
 		return
 	}
 	if told.Told > b.history.Nodes/2 {
-		b.add(0, l.Asked.T, told.T, &input{kind: counter, token: told.Token, event: told})
+		b.add(0, c.Asked.T, told.T, &input{kind: counter, token: told.Token})
 	}
 	// A call may make several attempts under its name. The mark tells if it is the one that was granted.
 	switch s := b.marks[told.ByMark]; {
 	case told.Verdict == "free":
-		b.add(0, l.Asked.T, told.T, &input{kind: free, event: told})
+		b.add(0, c.Asked.T, told.T, &input{kind: free})
 	case told.Verdict == "held" && s != nil:
-		b.add(0, l.Asked.T, told.T, &input{kind: held, id: b.ids[s.Asked.ID], name: s.Asked.ID, event: told})
+		b.add(0, c.Asked.T, told.T, &input{kind: held, id: b.ids[s.Asked.ID], name: s.Asked.ID})
 	case told.Verdict == "held":
-		b.named(told, l.Asked.T)
+		b.named(told, c.Asked.T)
 	}
 }
 

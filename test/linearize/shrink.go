@@ -11,12 +11,12 @@ import "slices"
 func (m *Model) shrink(h *History) *History {
 	keep := slices.Clone(h.Sections)
 	at := func(sections []*Section) *History {
-		return h.with(sections, looksAt(h.Looks, sections))
+		return h.with(sections, callsAt(h.Calls, sections))
 	}
 	keep = without(keep, func(part []*Section) bool { return m.fails(at(part)) })
 	small := at(keep)
-	small.Looks = without(small.Looks, func(part []*Look) bool {
-		return breaksOf(part) == breaksOf(small.Looks) && m.fails(h.with(keep, part))
+	small.Calls = without(small.Calls, func(part []*Call) bool {
+		return breaksOf(part) == breaksOf(small.Calls) && m.fails(h.with(keep, part))
 	})
 	for i := range small.Sections {
 		section := *small.Sections[i]
@@ -30,24 +30,24 @@ func (m *Model) shrink(h *History) *History {
 	return small
 }
 
-// looksAt returns the looks that are about one of the sections, or about none.
-func looksAt(looks []*Look, sections []*Section) []*Look {
-	var all []*Look
-	for _, l := range looks {
-		about := l.Asked.What == Inspect
+// callsAt returns the calls that are about one of the sections, or about none.
+func callsAt(calls []*Call, sections []*Section) []*Call {
+	var all []*Call
+	for _, c := range calls {
+		about := c.Asked.What == Inspect
 		for _, s := range sections {
-			about = about || s.granted() && s.Ended.Mark == l.Asked.Mark
+			about = about || s.granted() && s.Ended.Mark == c.Asked.Mark
 		}
 		if about {
-			all = append(all, l)
+			all = append(all, c)
 		}
 	}
 	return all
 }
 
-func breaksOf(looks []*Look) (n int) {
-	for _, l := range looks {
-		if l.Asked.What == Break {
+func breaksOf(calls []*Call) (n int) {
+	for _, c := range calls {
+		if c.Asked.What == Break {
 			n++
 		}
 	}

@@ -85,24 +85,24 @@ func (h *History) overlaps() (n int) {
 	return n
 }
 
-type occupied struct {
+type window struct {
 	resource string
 	from, to int64
 }
 
 // byGrant returns from when to when each lock was held by one who does not look at it, in the
 // order of the grants.
-func (h *History) byGrant() (all []occupied) {
+func (h *History) byGrant() (all []window) {
 	for _, s := range h.Sections {
 		if !s.granted() {
 			continue
 		}
 		for i := range s.Events {
 			if s.Events[i].What == Unlock {
-				all = append(all, occupied{s.Asked.Resource, s.Ended.T, s.Events[i].T})
+				all = append(all, window{s.Asked.Resource, s.Ended.T, s.Events[i].T})
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b occupied) int { return cmp.Compare(a.from, b.from) })
+	slices.SortFunc(all, func(a, b window) int { return cmp.Compare(a.from, b.from) })
 	return all
 }
