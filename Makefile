@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. .ci/tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq test/observability
+MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq test/observability test/linearize
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
@@ -161,6 +161,14 @@ chaos: export REDLOCK_CHAOS = $(FOR)
 chaos: export REDLOCK_CHAOS_SEED = $(SEED)
 chaos: ## Contend for FOR (60s) on real servers that freeze, die and are cut off; ends with figures
 	go test $(GOTEST) -race -v -timeout 0 -run '^TestNoTwoHolders' ./test/chaos
+
+.PHONY: linearize
+linearize: export REDLOCK_REQUIRE_REDIS = 1
+linearize: export REDLOCK_LINEARIZE = $(FOR)
+linearize: export REDLOCK_LINEARIZE_SEED = $(SEED)
+linearize: ## Have Porcupine check what processes are told on servers that fail, for FOR (60s); then count what stopped ones lose
+	@$(SERVER)
+	go -C test/linearize test $(GOTEST) -v -timeout 0 ./...
 
 # What the command is built for; its release recipe says the same.
 SYSTEMS = linux darwin windows
