@@ -203,11 +203,11 @@ func endedContext(parent context.Context, why error) (context.Context, context.C
 
 // Unlock releases the lock on every node, whatever the clock says. The lock's contexts end
 // before anything is sent. Unlock waits until ctx ends, for the node timeout at most. The
-// release goes on in the background, and never refuses the next lock of the same Locker.
+// release goes on in the background, and refuses no later lock of it.
 //
 // The error is nil once a majority has removed the lock. It matches [ErrLockLost] if the
-// lock was gone from too many nodes, [ErrNoQuorum] if too few answered (the lock ends by
-// itself), and ctx's error if ctx ended the wait.
+// lock had run out, or was gone from too many nodes, [ErrNoQuorum] if too few answered (it
+// ends by itself), and ctx's error if ctx ended the wait.
 //
 // Unlock may be called again: it joins a release under way, returns the same after nil and
 // ErrLockLost, and tries again after ErrNoQuorum. On a nil or zero Lock it returns nil.

@@ -139,7 +139,12 @@ func (h *Hold) notify() {
 
 // lose ends the lock and removes in the background what is left of it.
 func (h *Hold) lose(ctx context.Context, detail string) {
-	h.end(ctx, fault.LockLost, detail, func() { h.remove(ctx) })
+	h.end(ctx, fault.LockLost, detail, func() {
+		h.mu.Lock()
+		h.cleared = h.cleared || detail == expired
+		h.mu.Unlock()
+		h.remove(ctx)
+	})
 }
 
 // loseMajority ends a lock whose value is gone from too many nodes, and returns

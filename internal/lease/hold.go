@@ -57,7 +57,7 @@ type Hold struct {
 	limited  bool                      // the limit of renewal was reached
 	rests    bool                      // or was not fit to; see rest
 	told     bool                      // of that; its contexts end
-	cleared  bool                      // its value was removed when it had expired
+	cleared  bool                      // its value was removed when it had expired, and not because of an Unlock
 	asked    bool                      // Unlock was called
 	tooLate  bool                      // for the first time when nothing would have been left anyway
 }

@@ -35,7 +35,7 @@ func (h *Hold) Unlock(ctx context.Context) (round.Result, *fault.Fault) {
 		h.held(ctx, ResultReleased)
 	}
 	switch {
-	case res.Outcome == quorum.Lost, res.Outcome == quorum.Released && tooLate:
+	case res.Outcome == quorum.Lost, res.Outcome == quorum.Released && (tooLate || h.foundGone()):
 		f := h.failed(fault.Unlock, 1, res, nil, fault.LockLost)
 		f.Detail = h.lossDetail()
 		return res, f
@@ -46,6 +46,14 @@ func (h *Hold) Unlock(ctx context.Context) (round.Result, *fault.Fault) {
 	default:
 		return res, h.failed(fault.Unlock, 1, res, h.locks.CauseOf(ctx))
 	}
+}
+
+// foundGone reports whether an extension has found the lock gone from too many nodes. The
+// release may find less of that: one of those nodes may not answer it.
+func (h *Hold) foundGone() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over == fault.LockLost && h.detail != expired
 }
 
 // lossDetail returns what is known of the loss besides what the release has found.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock"
+	"github.com/b0401464/redlock/internal/seam"
 	"github.com/b0401464/redlock/test/rig"
 )
 
@@ -215,4 +216,43 @@ func TestAReleaseWhoseReplyWasLostSaysRemovedOnlyIfTheKeyCanHaveBeenThere(t *tes
 			})
 		}
 	}
+}
+
+// One of the nodes that have lost the lock does not answer the release.
+func TestUnlockSaysLostOfALockThatAnExtensionHasFoundGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 5)
+		l := rig.NewLocker(t, nodes)
+		rig.WarmUp(t, l)
+		k := rig.Lock(t, l)
+		require.NoError(t, k.Extend(t.Context(), rig.TTL)) // from now on it is one request
+		synctest.Wait()
+		for _, n := range nodes[:3] {
+			n.Del("a")
+		}
+		nodes[2].OnSend(func() { nodes[2].Slow(time.Hour) }) // from the extension on
+		require.ErrorIs(t, k.Extend(t.Context(), rig.TTL), redlock.ErrLockLost)
+		assert.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost)
+		nodes[2].OnSend(nil)
+		nodes[2].Hurry()
+	})
+}
+
+// The machine sleeps during an extension, so that its end finds the lock over, and no timer.
+func TestUnlockSaysLostOfALockThatRanOutDuringAnExtension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 3)
+		l := rig.NewLocker(t, nodes)
+		rig.WarmUp(t, l)
+		k := rig.Lock(t, l)
+		for _, n := range nodes {
+			n.Slow(10 * time.Millisecond)
+		}
+		var slept time.Duration
+		seam.SetWallJump(l, func() time.Duration { return slept })
+		time.AfterFunc(5*time.Millisecond, func() { slept = rig.TTL })
+		require.ErrorIs(t, k.Extend(t.Context(), rig.TTL), redlock.ErrLockLost)
+		time.Sleep(time.Second)
+		assert.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost, "another process may have had it since")
+	})
 }
