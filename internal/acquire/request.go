@@ -36,6 +36,7 @@ type Request struct {
 
 	kept  bool // Hold is a lock
 	tries int  // begun attempts, repeats included
+	hasty int  // those in a row that have not waited for nodes that took long
 	wait  wait
 	last  round.Result // of the last attempt that told something; Undecided if there was none
 }
@@ -146,6 +147,7 @@ func (r *Request) attempt(ctx context.Context) (granted, again bool) {
 	l := r.calls
 	timeout := r.timeout()
 	plan := r.plan(ctx)
+	plan.Again, plan.Hasty = !r.Single() && !r.wait.Final(), r.hasty
 	if ctx.Err() != nil {
 		return false, false // nothing is sent
 	}
@@ -170,6 +172,9 @@ func (r *Request) attempt(ctx context.Context) (granted, again bool) {
 		res.Outcome = quorum.Held // it is somebody else's turn, and given back
 		res.Agreed = min(res.Agreed, l.Nodes.Quorum()-1)
 		summary.Outcome, summary.Agreed = outcomes[res.Outcome], res.Agreed
+	}
+	if r.hasty++; !res.Hasty {
+		r.hasty = 0
 	}
 	r.learn(&plan, &res) //nolint:contextcheck // what listens does so for others, too
 	r.wait.before = grant

@@ -72,6 +72,12 @@ func (n *Node) Patience(timeout time.Duration) time.Duration {
 	return min(max(4*trip, minPatience), timeout/2)
 }
 
+// Lateness returns after how long the node takes much longer than usual to answer, by what it
+// and the others have taken.
+func (n *Node) Lateness(timeout time.Duration) time.Duration {
+	return max(n.Patience(timeout), min(4*time.Duration(n.pace.trip.Load()), timeout/2))
+}
+
 // Bounds of a reservation, for which a resource is kept for the next one in the
 // line: three round trips to the gate.
 const (

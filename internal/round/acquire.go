@@ -24,6 +24,7 @@ type attempt struct {
 	tally  quorum.Acquire
 	answer Answer // of the gate
 	twice  bool   // a node was asked twice
+	hasty  bool   // a tie was not waited out
 
 	refusals []refusal // by the nodes that refused, in the order of their votes
 	refused  []refusal // that were taken back, as the nodes are asked again
@@ -99,7 +100,7 @@ func (a *attempt) run(ctx context.Context) quorum.Outcome {
 	}
 	a.send(ctx, func(i int) bool { return !a.voteOf(i).asked })
 	for n := 1; ; n++ {
-		o := a.await(ctx, time.Until(deadline), count, a.tally.Outcome)
+		o := a.vote(ctx, deadline, count)
 		if a.timedOut && a.recall() {
 			o = a.tally.Outcome(0, a.silent)
 		}
@@ -112,6 +113,45 @@ func (a *attempt) run(ctx context.Context) quorum.Outcome {
 		a.forgetRefusals()
 		a.send(ctx, func(i int) bool { s := a.voteOf(i); return s.voted && s.kind == node.Refused })
 	}
+}
+
+// vote awaits the votes. If another attempt follows, what a majority has said is enough once the
+// others take much longer than usual, unless all of it is yes: until the node timeout, what each
+// of two callers has got would keep the other one out.
+func (a *attempt) vote(ctx context.Context, deadline time.Time, count func(node int, v node.Vote)) quorum.Outcome {
+	a.hasty = false
+	outcome, patience := a.tally.Outcome, a.patience()<<min(a.plan.Hasty, 10)
+	if a.plan.Again && patience < time.Until(deadline) {
+		if o, inTime := a.collect(ctx, patience, count, outcome); inTime {
+			return o
+		}
+		outcome = a.hastyOutcome
+	}
+	return a.await(ctx, time.Until(deadline), count, outcome)
+}
+
+// hastyOutcome returns what the votes decide if no others are expected.
+func (a *attempt) hastyOutcome(waiting, silent int) quorum.Outcome {
+	t := &a.tally
+	o := t.Outcome(waiting, silent)
+	if o != quorum.Undecided || t.Refused == 0 || t.Granted+t.Refused < a.nodes.Quorum() {
+		return o
+	}
+	a.hasty = true
+	if t.Granted > 0 {
+		return quorum.Split
+	}
+	return t.Outcome(0, waiting+silent)
+}
+
+// patience returns after how long the nodes that are waited for take much longer than usual.
+func (a *attempt) patience() (d time.Duration) {
+	for i := range a.nodes.Size() {
+		if s := a.voteOf(i); s.asked && !s.voted {
+			d = max(d, a.nodes.each[i].Lateness(a.limits.Timeout))
+		}
+	}
+	return d
 }
 
 // spare notes which nodes a failed attempt needs no release on: those where it has
@@ -151,7 +191,7 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 // outrun reports whether the others have refused one that was called before the gate
 // has answered: there was a release, and it may be on its way to them.
 func (a *attempt) outrun(o quorum.Outcome) bool {
-	return a.plan.Called && (o == quorum.Held || o == quorum.Split) && !a.timedOut && !a.voteOf(a.plan.Gate).voted
+	return a.plan.Called && (o == quorum.Held || o == quorum.Split) && !a.timedOut && !a.hasty && !a.voteOf(a.plan.Gate).voted
 }
 
 // hearGate waits a little for the gate, which has called a moment ago.
@@ -305,7 +345,7 @@ func (a *attempt) countAll(ctx context.Context) func(i int, v node.Vote) {
 func (a *attempt) result(o quorum.Outcome) Result {
 	res := a.round.result(o, a.tally.Granted, a.tally.Refused)
 	res.Gate, res.Holder, res.GateOnly = a.answer, a.holder(), a.plan.InTurn
-	res.Twice = a.twice
+	res.Twice, res.Hasty = a.twice, a.hasty
 	if o == quorum.Held {
 		res.By = a.by()
 	}

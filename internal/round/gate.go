@@ -71,6 +71,11 @@ type Plan struct {
 	Yields bool
 	// Contended says that others have wanted the resource a moment ago.
 	Contended bool
+	// Again says that another attempt follows: a tie is not waited out for nodes that take
+	// much longer than usual. Hasty is how many in a row have ended so before it: each waits
+	// for twice as long, as these nodes may be what is missing.
+	Again bool
+	Hasty int
 }
 
 // free reports whether most likely nobody has the resource, and nobody waits for it. At a

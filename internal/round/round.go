@@ -51,6 +51,8 @@ type Result struct {
 	Twice bool
 	// TimedOut says that the wait ended before the votes had decided.
 	TimedOut bool
+	// Hasty says that it ended because some nodes took long, before their time.
+	Hasty bool
 	// Failures are the nodes that failed or did not answer in time, in node
 	// order.
 	Failures []node.Failure

@@ -136,6 +136,9 @@ func (w *Waiter) Heed(why Reason) bool {
 // Early notes that the next attempt begins before its time.
 func (w *Waiter) Early() { w.final = false }
 
+// Final reports whether the next attempt is the last one.
+func (w *Waiter) Final() bool { return w.final }
+
 // Ask returns when to ask again although nobody says that there is a reason.
 func (w *Waiter) Ask() time.Time { return w.ask }
 

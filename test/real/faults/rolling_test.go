@@ -50,7 +50,7 @@ func (r *roll) work(ctx context.Context, t *testing.T, l *redlock.Locker) {
 		r.longest = max(r.longest, waited)
 		if err != nil {
 			r.failed++
-			t.Log(err)
+			t.Log(err, time.Since(begun))
 		}
 		r.mu.Unlock()
 	}
