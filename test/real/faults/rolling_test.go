@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,10 +28,15 @@ type roll struct {
 	inside  [4]atomic.Int32
 }
 
-// work takes turns on some resources until ctx ends.
-func (r *roll) work(ctx context.Context, t *testing.T, l *redlock.Locker) {
+// work takes turns on some resources until stop is closed.
+func (r *roll) work(t *testing.T, l *redlock.Locker, stop <-chan struct{}) {
 	t.Helper()
-	for ctx.Err() == nil {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
 		n, begun := rand.IntN(len(r.inside)), time.Now() //nolint:gosec // spreads the work
 		var waited time.Duration
 		err := l.With(t.Context(), fmt.Sprint("k", n), rig.LongTTL, func(context.Context, *redlock.Lock) error {
@@ -61,7 +67,7 @@ func (r *roll) work(ctx context.Context, t *testing.T, l *redlock.Locker) {
 func TestARollingUpdateOfTheNodesCostsNoLock(t *testing.T) {
 	t.Parallel()
 	on := rig.NewReal(t, 3, servers.WithAppendOnly())
-	ctx, end := context.WithCancel(t.Context())
+	end := make(chan struct{})
 	var r roll
 	var all sync.WaitGroup
 	var lockers []*redlock.Locker
@@ -69,7 +75,7 @@ func TestARollingUpdateOfTheNodesCostsNoLock(t *testing.T) {
 		l, err := redlock.New(on.NewClients(t))
 		require.NoError(t, err)
 		lockers = append(lockers, l)
-		all.Go(func() { r.work(ctx, t, l) })
+		all.Go(func() { r.work(t, l, end) })
 	}
 	holder := on.Locker(t)
 	held, err := holder.Lock(t.Context(), "held", 20*time.Second, redlock.WithAutoExtend(redlock.Forever))
@@ -77,14 +83,14 @@ func TestARollingUpdateOfTheNodesCostsNoLock(t *testing.T) {
 	lives, stop := held.Context(t.Context())
 	defer stop()
 	rig.DrainCalls(t, holder) // a bare majority could not spare a node, if that came back empty
-	for i := len(on.Servers) - 1; i >= 0; i-- {
-		on.Servers[i].Kill()
+	for _, s := range slices.Backward(on.Servers) {
+		s.Kill()
 		time.Sleep(2 * time.Second)
-		on.Servers[i].Restart()
+		s.Restart()
 		time.Sleep(2 * time.Second)
 	}
 	require.NoError(t, lives.Err(), "%v", context.Cause(lives))
-	end()
+	close(end)
 	all.Wait()
 	require.NoError(t, held.Unlock(t.Context()))
 	t.Logf("%d turns of 6 processes, %d failed, %d releases without a majority, the longest wait %v", r.turns, r.failed, r.unsure, r.longest)

@@ -28,7 +28,7 @@ type queue struct {
 }
 
 // waitsInTurn has processes wait behind the lock of a holder, one after the other.
-func waitsInTurn(t *testing.T, ctx context.Context, holder *rig.Process, processes []*rig.Process) *queue {
+func waitsInTurn(ctx context.Context, t *testing.T, holder *rig.Process, processes []*rig.Process) *queue {
 	t.Helper()
 	k, err := holder.Locker.Lock(ctx, "a", time.Hour)
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestWhoMayListenAgainWhileItWaitsLeavesNoOtherNameInLine(t *testing.T) {
 				for _, p := range processes {
 					rig.WarmUp(t, p.Locker)
 				}
-				q := waitsInTurn(t, t.Context(), processes[0], processes[1:])
+				q := waitsInTurn(t.Context(), t, processes[0], processes[1:])
 				time.Sleep(10 * time.Second)
 				require.Equal(t, 4, rig.Waiting(t, nodes))
 				for _, f := range forbids {
@@ -114,7 +114,7 @@ func TestWhoGivesUpLeavesTheLineByBothItsNames(t *testing.T) {
 		processes := newProcesses(t, nodes, 2)
 		f := nodes[0].Forbid()
 		ctx, cancel := context.WithCancel(t.Context())
-		q := waitsInTurn(t, ctx, processes[0], processes[1:])
+		q := waitsInTurn(ctx, t, processes[0], processes[1:])
 		time.Sleep(10 * time.Second)
 		f.Allow()
 		for len(rig.Listening(nodes)) == 0 {
@@ -136,7 +136,7 @@ func TestALockerIsToldWhateverItsOwnerEndsWith(t *testing.T) {
 		processes := newProcesses(t, nodes, 2)
 		l, err := redlock.New(processes[1].Clients, redlock.WithOwner("/home/me~"))
 		require.NoError(t, err)
-		q := waitsInTurn(t, t.Context(), processes[0], []*rig.Process{{Locker: l}})
+		q := waitsInTurn(t.Context(), t, processes[0], []*rig.Process{{Locker: l}})
 		time.Sleep(10 * time.Second)
 		nodes[0].Slow(time.Millisecond)
 		q.goes(t)
@@ -154,7 +154,7 @@ func TestADeadOneThatNobodyCanTellHoldsTheOthersUpOnce(t *testing.T) {
 		for _, p := range processes {
 			rig.WarmUp(t, p.Locker)
 		}
-		q := waitsInTurn(t, t.Context(), processes[0], processes[1:])
+		q := waitsInTurn(t.Context(), t, processes[0], processes[1:])
 		time.Sleep(time.Second)
 		processes[1].Die()
 		shutDown(t, processes[1:2]) // it cannot say so
