@@ -177,7 +177,7 @@ func TestCheckTriesLocksWithoutScriptsAndInAQuarantine(t *testing.T) {
 	deletes := compares(t, on[0].Client(t))
 	r = check(t, clientsOf(t, on), redlock.WithoutScripts())
 	if deletes == "" {
-		requireFound(t, r, 1, redlock.CodeNoLocks, redlock.SeverityBroken, "extend", "syntax error")
+		requireFound(t, r, 1, redlock.CodeNoLocks, redlock.SeverityBroken, "a lock: ERR") // Valkey 8.1 extends it, and does not release it
 	} else {
 		require.Len(t, r.Findings, 3, "%v", r) // of their files
 		assert.Equal(t, deletes, r.Nodes[0].Release)
