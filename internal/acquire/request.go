@@ -147,7 +147,7 @@ func (r *Request) attempt(ctx context.Context) (granted, again bool) {
 	l := r.calls
 	timeout := r.timeout()
 	plan := r.plan(ctx)
-	plan.Again, plan.Hasty = !r.Single() && !r.wait.Final(), r.hasty
+	plan.Again, plan.Hasty = !r.Single() && !r.wait.Final() && r.left() > timeout, r.hasty
 	if ctx.Err() != nil {
 		return false, false // nothing is sent
 	}

@@ -120,9 +120,9 @@ func (a *attempt) run(ctx context.Context) quorum.Outcome {
 // of two callers has got would keep the other one out.
 func (a *attempt) vote(ctx context.Context, deadline time.Time, count func(node int, v node.Vote)) quorum.Outcome {
 	a.hasty = false
-	outcome, patience := a.tally.Outcome, a.patience()<<min(a.plan.Hasty, 10)
-	if a.plan.Again && patience < time.Until(deadline) {
-		if o, inTime := a.collect(ctx, patience, count, outcome); inTime {
+	outcome, patience, doubled := a.tally.Outcome, a.patience(), min(a.plan.Hasty, 10)
+	if a.plan.Again && patience < time.Until(deadline)>>doubled {
+		if o, inTime := a.collect(ctx, patience<<doubled, count, outcome); inTime {
 			return o
 		}
 		outcome = a.hastyOutcome

@@ -63,30 +63,31 @@ func TestATieIsNotWaitedOutForAFrozenNode(t *testing.T) {
 	}
 }
 
-// One that tries once has no other attempt in which the node may answer.
-func TestATryLockWaitsForANodeThatTakesLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := rig.New(t, 3)
-		l := rig.NewLocker(t, nodes)
-		rig.WarmUp(t, l)
-		require.NoError(t, nodes[0].Client.Set(t.Context(), "a", "left over", 0).Err())
-		nodes[1].Slow(200 * time.Millisecond)
-		k, err := l.TryLock(t.Context(), "a", time.Minute)
-		require.NoError(t, err)
-		require.NoError(t, k.Unlock(t.Context()))
-	})
-}
-
-// Attempts that end early do not keep a caller from a lock that takes long.
-func TestANodeThatSlowsDownIsWaitedForInTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := rig.New(t, 3)
-		l := rig.NewLocker(t, nodes)
-		rig.WarmUp(t, l)
-		require.NoError(t, nodes[0].Client.Set(t.Context(), "a", "left over", 0).Err())
-		nodes[1].Slow(300 * time.Millisecond)
-		k, err := l.Lock(t.Context(), "a", time.Minute)
-		require.NoError(t, err)
-		require.NoError(t, k.Unlock(t.Context()))
-	})
+// One that tries once has no other attempt in which the node may answer, and attempts that end
+// early wait longer each time.
+func TestANodeThatTakesLongIsWaitedForInTheEnd(t *testing.T) {
+	for name, lock := range map[string]func(ctx context.Context, l *redlock.Locker) (*redlock.Lock, error){
+		"TryLock": func(ctx context.Context, l *redlock.Locker) (*redlock.Lock, error) {
+			return l.TryLock(ctx, "a", time.Minute)
+		},
+		"Lock, for a short time": func(ctx context.Context, l *redlock.Locker) (*redlock.Lock, error) {
+			return l.Lock(ctx, "a", time.Minute, redlock.WithRetry(1, 10*time.Millisecond))
+		},
+		"Lock": func(ctx context.Context, l *redlock.Locker) (*redlock.Lock, error) {
+			return l.Lock(ctx, "a", time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 3)
+				l := rig.NewLocker(t, nodes)
+				rig.WarmUp(t, l)
+				require.NoError(t, nodes[0].Client.Set(t.Context(), "a", "left over", 0).Err())
+				nodes[1].Slow(300 * time.Millisecond)
+				k, err := lock(t.Context(), l)
+				require.NoError(t, err)
+				require.NoError(t, k.Unlock(t.Context()))
+			})
+		})
+	}
 }
