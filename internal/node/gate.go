@@ -20,9 +20,9 @@ type line struct {
 	silent atomic.Pointer[time.Time] // until when it keeps none; nil if it always has
 	moves  moves
 
-	telling tellings    // messages to others
-	unheard atomic.Bool // the client cannot listen there
-	untold  atomic.Bool // it cannot send messages there
+	notices   notices     // to Lockers that are next
+	listening atomic.Bool // it refuses to let the client listen
+	messages  atomic.Bool // it refuses the client's messages
 }
 
 func (l *line) detect(c client.Client) {
@@ -50,22 +50,22 @@ func (n *Node) Mute() time.Duration {
 	return muted
 }
 
-// Unhear notes whether the node refuses to let the client listen.
-func (n *Node) Unhear(refuses bool) { n.line.unheard.Store(refuses) }
+// RefuseListening notes whether the node refuses to let the client listen.
+func (n *Node) RefuseListening(refuses bool) { n.line.listening.Store(refuses) }
 
-// Unheard reports whether the node refuses to let the client listen.
-func (n *Node) Unheard() bool { return n.line.unheard.Load() }
+// ListeningRefused reports whether the node refuses to let the client listen.
+func (n *Node) ListeningRefused() bool { return n.line.listening.Load() }
 
-// Untell notes whether the node refuses the client's messages: most likely those of its peers,
+// RefuseMessages notes whether the node refuses the client's messages: most likely those of its peers,
 // too.
-func (n *Node) Untell(refuses bool) { n.line.untold.Store(refuses) }
+func (n *Node) RefuseMessages(refuses bool) { n.line.messages.Store(refuses) }
 
-// Untold reports whether the node refuses the client's messages.
-func (n *Node) Untold() bool { return n.line.untold.Load() }
+// MessagesRefused reports whether the node refuses the client's messages.
+func (n *Node) MessagesRefused() bool { return n.line.messages.Load() }
 
 // Looks reports whether who stands in a line there has to look when its turn is, as nobody
 // can tell it.
-func (n *Node) Looks() bool { return n.Unheard() || n.Untold() }
+func (n *Node) Looks() bool { return n.ListeningRefused() || n.MessagesRefused() }
 
 // Single reports whether the node is one server, that can tell who listens to it.
 func (n *Node) Single() bool { return n.line.single }

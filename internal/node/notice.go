@@ -17,12 +17,12 @@ import (
 // table.
 
 const (
-	// maxTelling bounds the messages to others that are under way on a node, as each may hang
+	// maxNotices bounds the messages to others that are under way on a node, as each may hang
 	// for as long as the client waits.
-	maxTelling = 16
-	// maxUntold bounds those that wait for that: a release of several resources may name many.
+	maxNotices = 16
+	// maxQueued bounds those that wait for that: a release of several resources may name many.
 	// Who is not told asks by itself, later.
-	maxUntold = 1024
+	maxQueued = 1024
 	// maxTold is how many are told one after the other until one hears it, as the script does.
 	maxTold = 16
 )
@@ -31,15 +31,15 @@ const (
 // answered, and its Cluster passes the message on.
 const payloadArg = 2
 
-// tellings are the messages to others of a node.
-type tellings struct {
+// notices are the messages to others of a node.
+type notices struct {
 	mu       sync.Mutex
 	underWay int
-	waiting  []telling
+	waiting  []notice
 }
 
-// A telling is a message to one that was named then.
-type telling struct {
+// A notice is a message to one that was named then.
+type notice struct {
 	call *Call
 	to   next
 	then time.Time
@@ -58,7 +58,7 @@ func (v *Call) tell(c *Command, in *Vote) {
 		case string:
 			if to, ok := nextOf(c, keys, n); ok {
 				to.id = said
-				v.Node.beginTelling(telling{v, to, time.Now()})
+				v.Node.beginNotice(notice{v, to, time.Now()})
 			}
 		}
 	}
@@ -93,37 +93,37 @@ func nextOf(c *Command, keys []any, n int) (next, bool) {
 	return next{keys: [3]any{keys[n-1], line[0], line[1]}, value: args[0], mode: fmt.Sprint("leave ", maxTold), lasts: args[3]}, true
 }
 
-func (n *Node) beginTelling(t telling) {
-	all := &n.line.telling
+func (n *Node) beginNotice(t notice) {
+	all := &n.line.notices
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	switch {
-	case all.underWay < maxTelling:
+	case all.underWay < maxNotices:
 		all.underWay++
-		n.goTelling(t)
-	case len(all.waiting) < maxUntold:
+		n.goNotice(t)
+	case len(all.waiting) < maxQueued:
 		all.waiting = append(all.waiting, t)
 	}
 }
 
-func (n *Node) goTelling(t telling) {
+func (n *Node) goNotice(t notice) {
 	n.lanes.Go(func() {
-		defer n.endTelling() // if the client calls runtime.Goexit, too
+		defer n.endNotice() // if the client calls runtime.Goexit, too
 		t.call.tellFirst(t.to)
 	})
 }
 
-// endTelling begins the next message that waits, unless whom it is to has asked by itself
+// endNotice begins the next message that waits, unless whom it is to has asked by itself
 // meanwhile.
-func (n *Node) endTelling() {
-	all := &n.line.telling
+func (n *Node) endNotice() {
+	all := &n.line.notices
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for len(all.waiting) > 0 {
 		t := all.waiting[0]
 		all.waiting = all.waiting[1:]
 		if time.Since(t.then) < MaxReservation {
-			n.goTelling(t)
+			n.goNotice(t)
 			return
 		}
 	}
@@ -139,7 +139,7 @@ func (v *Call) tellFirst(to next) {
 		cmd.SetFirstKeyPos(payloadArg) // a Cluster's client sends it anywhere else, to who is frozen too
 		a := client.Process(v.Ctx, v.Node.Client, cmd, client.SendOnce(cmd))
 		if refuses := client.Unknown(a.Err); refuses || a.Err == nil {
-			v.Node.Untell(refuses)
+			v.Node.RefuseMessages(refuses)
 		}
 		if a.Err != nil || a.Reply != int64(0) || !v.Node.Single() {
 			return

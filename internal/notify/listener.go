@@ -80,7 +80,7 @@ func (l *listener) run(ctx context.Context) {
 		case errors.Is(err, redis.ErrClosed):
 			return
 		case client.Unknown(err): // by the user's rights, or by a proxy
-			l.listeners.nodes[l.node].Unhear(true)
+			l.listeners.nodes[l.node].RefuseListening(true)
 			l.confirm()
 			pause = refused
 		}
@@ -103,7 +103,7 @@ func (l *listener) hear(ctx context.Context) (err error) {
 		switch m := in.(type) {
 		case *redis.Subscription:
 			l.heard = true
-			l.listeners.nodes[l.node].Unhear(false)
+			l.listeners.nodes[l.node].RefuseListening(false)
 			l.confirm()
 		case *redis.Message:
 			l.got.Add(1)
@@ -172,7 +172,7 @@ func (l *listener) isHeard(resource string) bool {
 	}
 	n, err := l.send(e.publish()...)
 	if refuses := client.Unknown(err); refuses || err == nil {
-		e.nodes[l.node].Untell(refuses)
+		e.nodes[l.node].RefuseMessages(refuses)
 	}
 	if err != nil || n > 0 {
 		return true

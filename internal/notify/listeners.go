@@ -190,10 +190,10 @@ func (e *Listeners) Check(node int, resource string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n, pause := &e.all[node], recheck
-	if e.nodes[node].Untold() {
+	if e.nodes[node].MessagesRefused() {
 		pause = refused
 	}
-	if l := n.listener; l != nil && Confirmed(l.ready) && !e.nodes[node].Unheard() && time.Since(n.checked) >= pause<<min(n.moves, maxMoves) {
+	if l := n.listener; l != nil && Confirmed(l.ready) && !e.nodes[node].ListeningRefused() && time.Since(n.checked) >= pause<<min(n.moves, maxMoves) {
 		n.checked = time.Now()
 		e.background(n, func() { e.check(l, resource) })
 	}

@@ -134,7 +134,7 @@ func TestALockerIsToldWhateverItsOwnerEndsWith(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 1)
 		processes := newProcesses(t, nodes, 2)
-		l, err := redlock.New(processes[1].Clients, redlock.WithOwner("/home/me~"))
+		l, err := redlock.New(processes[1].Clients, redlock.WithOwner("billing~"))
 		require.NoError(t, err)
 		q := waitsInTurn(t.Context(), t, processes[0], []*rig.Process{{Locker: l}})
 		time.Sleep(10 * time.Second)

@@ -186,68 +186,45 @@ func TestTheDeadArePassedOverWhereScriptsMayNotPublish(t *testing.T) {
 	}
 }
 
+// A release may name more than are told at the same time.
 func TestAReleaseOfSeveralTellsTheNextOneOfEachWhereScriptsMayNotPublish(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := rig.New(t, 3)
-		holder := mayNotPublish(t, nodes)
-		resources := []string{"a", "b", "c", "d", "e"}
-		k, err := holder.Locker.LockAll(t.Context(), resources, time.Hour)
-		require.NoError(t, err)
-		all, processes := sync.WaitGroup{}, []*rig.Process{holder}
-		var unlocked time.Time
-		for _, resource := range resources {
-			p := mayNotPublish(t, nodes)
-			processes = append(processes, p)
-			all.Go(func() {
-				assert.NoError(t, p.Locker.With(t.Context(), resource, rig.TTL, func(context.Context, *redlock.Lock) error {
-					assert.LessOrEqual(t, time.Since(unlocked), 5*time.Millisecond, resource)
-					return nil
-				}, nil, rig.InTurn))
+	for _, tt := range []struct {
+		nodes, resources int
+		within           time.Duration
+	}{{3, 5, 5 * time.Millisecond}, {1, 60, 20 * time.Millisecond}} {
+		t.Run(fmt.Sprintf("%d resources on %d nodes", tt.resources, tt.nodes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, tt.nodes)
+				holder := mayNotPublish(t, nodes)
+				var resources []string
+				for i := range tt.resources {
+					resources = append(resources, fmt.Sprint("of several ", i))
+				}
+				k, err := holder.Locker.LockAll(t.Context(), resources, time.Hour)
+				require.NoError(t, err)
+				all, processes := sync.WaitGroup{}, []*rig.Process{holder}
+				var unlocked time.Time
+				for _, resource := range resources {
+					p := mayNotPublish(t, nodes)
+					processes = append(processes, p)
+					all.Go(func() {
+						assert.NoError(t, p.Locker.With(t.Context(), resource, rig.TTL, func(context.Context, *redlock.Lock) error {
+							assert.LessOrEqual(t, time.Since(unlocked), tt.within, resource)
+							return nil
+						}, nil, rig.InTurn))
+					})
+				}
+				time.Sleep(10 * time.Second)
+				for _, node := range nodes {
+					node.Slow(time.Millisecond)
+				}
+				unlocked = time.Now()
+				require.NoError(t, k.Unlock(t.Context()))
+				all.Wait()
+				for _, p := range processes {
+					require.NoError(t, p.Locker.Shutdown(t.Context()))
+				}
 			})
-		}
-		time.Sleep(10 * time.Second)
-		for _, node := range nodes {
-			node.Slow(time.Millisecond)
-		}
-		unlocked = time.Now()
-		require.NoError(t, k.Unlock(t.Context()))
-		all.Wait()
-		for _, p := range processes {
-			require.NoError(t, p.Locker.Shutdown(t.Context()))
-		}
-	})
-}
-
-// It may name more than are told at the same time.
-func TestAReleaseOfVeryManyTellsTheNextOneOfEachWhereScriptsMayNotPublish(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := rig.New(t, 1)
-		holder := mayNotPublish(t, nodes)
-		var resources []string
-		for i := range 60 {
-			resources = append(resources, fmt.Sprint("of many ", i))
-		}
-		k, err := holder.Locker.LockAll(t.Context(), resources, time.Hour)
-		require.NoError(t, err)
-		all, processes := sync.WaitGroup{}, []*rig.Process{holder}
-		var unlocked time.Time
-		for _, resource := range resources {
-			p := mayNotPublish(t, nodes)
-			processes = append(processes, p)
-			all.Go(func() {
-				assert.NoError(t, p.Locker.With(t.Context(), resource, rig.TTL, func(context.Context, *redlock.Lock) error {
-					assert.LessOrEqual(t, time.Since(unlocked), 20*time.Millisecond, resource)
-					return nil
-				}, nil, rig.InTurn))
-			})
-		}
-		time.Sleep(10 * time.Second)
-		nodes[0].Slow(time.Millisecond)
-		unlocked = time.Now()
-		require.NoError(t, k.Unlock(t.Context()))
-		all.Wait()
-		for _, p := range processes {
-			require.NoError(t, p.Locker.Shutdown(t.Context()))
-		}
-	})
+		})
+	}
 }
