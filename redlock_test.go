@@ -17,6 +17,14 @@ import (
 
 func TestMain(m *testing.M) { rig.MainVirtual(m) }
 
+// Programs have interfaces of their own for what they use of a Locker. A Func that were a type
+// by itself would break them.
+var _ interface {
+	Do(ctx context.Context, resource string, ttl time.Duration, fn func(ctx context.Context) error, opts ...redlock.LockOption) error
+	With(ctx context.Context, resource string, ttl time.Duration,
+		fn func(ctx context.Context, lock *redlock.Lock) error, onUnlockErr func(error), opts ...redlock.LockOption) error
+} = (*redlock.Locker)(nil)
+
 func TestLockPutsItsValueOnEveryNodeForTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)

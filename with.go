@@ -34,14 +34,19 @@ func (l *Locker) With(ctx context.Context, resource string, ttl time.Duration,
 	return r.with(ctx, fn, onUnlockErr)
 }
 
-// Do is [Locker.With] without the lock and the handler: it locks resource for ttl, calls fn
-// with a ctx that ends when the lock does, and releases the lock. [FromContext] finds the
-// lock in ctx. [WithUnlockErrorHandler] sets the handler.
-func (l *Locker) Do(ctx context.Context, resource string, ttl time.Duration, fn func(ctx context.Context) error, opts ...LockOption) error {
-	if fn == nil {
+// A Func is what [Locker.Do] calls. It is another name for a type without one, so any
+// function of that shape will do. The name keeps Do short enough for an index of the
+// package, which cuts off a long list of parameters.
+type Func = func(ctx context.Context) error
+
+// Do is [Locker.With] without the lock and the handler: it locks the resource key for ttl,
+// calls f with a ctx that ends when the lock does, and releases the lock. [FromContext]
+// finds the lock in ctx. [WithUnlockErrorHandler] sets the handler.
+func (l *Locker) Do(ctx context.Context, key string, ttl time.Duration, f Func, opts ...LockOption) error {
+	if f == nil {
 		return invalid("nil function")
 	}
-	return l.With(ctx, resource, ttl, func(ctx context.Context, _ *Lock) error { return fn(ctx) }, nil, opts...)
+	return l.With(ctx, key, ttl, func(ctx context.Context, _ *Lock) error { return f(ctx) }, nil, opts...)
 }
 
 // WithUnlockErrorHandler sets the function that is called with an error of the release in
