@@ -301,14 +301,14 @@ func WithoutScripts() Option {
 }
 
 // WithRestartQuarantine keeps a node from granting locks until its server has been up for d,
-// because a server that restarts may have forgotten locks. It is for nodes that do not write
-// each command to disk before they answer. All Lockers of the nodes must have it, for the
-// longest TTL of any of them; a TTL above d is an invalid argument. Nodes still extend and
-// release. By default nodes grant at once.
+// after its first start too: a server that restarts may have forgotten locks. It is for nodes
+// that do not write each command to disk at once. All Lockers of the nodes must have it, with
+// d at least the longest TTL of Lock and Extend, whatever the limit of [WithAutoExtend].
+// Nodes still extend and release. Off by default.
 //
 // A refusal is a [NodeError] with the code QUARANTINE, and [ErrNoQuorum] if most nodes
 // refuse. A failover to a replica and FLUSHALL are no restarts. It is an error if d is under
-// 1 ms, with [WithoutScripts], and for a [redis.ClusterClient] or [redis.Ring].
+// 1 ms, with [WithoutScripts], or for a Cluster or Ring.
 //
 // More: docs/nodes.md.
 func WithRestartQuarantine(d time.Duration) Option {

@@ -178,6 +178,19 @@ func TestTheImportIsRefusedWhileAnotherOneRuns(t *testing.T) {
 	}
 }
 
+func TestTheImportStopsWhenItsLockIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := redlocktest.New(t, 3)
+		err := recipes.ImportAll(t.Context(), nodes.Locker(), []string{"a", "b"}, func(ctx context.Context, _ string) error {
+			nodes.Lose(redlock.FromContext(ctx)) // another holder may have it from here on
+			return ctx.Err()                     // still nil: the next extension finds it out
+		})
+		if !errors.Is(err, redlock.ErrLockLost) {
+			t.Errorf("got %v, want ErrLockLost", err)
+		}
+	})
+}
+
 func TestTheImportStopsWhenItsLockRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := redlocktest.New(t, 3)
