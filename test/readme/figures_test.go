@@ -60,6 +60,26 @@ func TestEveryFigureOnThePagesIsOneOfTheLastBenchmarks(t *testing.T) {
 	}
 }
 
+// The oldest go-redis is what the library demands and its tests run on; on the newest, those of
+// the command run.
+func TestThePageOnVersionsNamesTheOldestAndTheNewestGoRedis(t *testing.T) {
+	required := func(mod string) string {
+		m := regexp.MustCompile(`github\.com/redis/go-redis/v9 (v9\.\d+\.\d+)`).FindStringSubmatch(rig.Page(t, mod))
+		require.Len(t, m, 2, mod)
+		return m[1]
+	}
+	oldest, newest := required("go.mod"), required("cmd/redlock/go.mod")
+	for _, adapter := range inRoot(t, "adapters/*/go.mod") {
+		assert.Equal(t, oldest, required(strings.TrimPrefix(adapter, rig.Root(t)+"/")), adapter)
+	}
+	page := strings.Join(strings.Fields(rig.Page(t, "docs/versions.md")), " ")
+	assert.Contains(t, page, "run on "+oldest+", those of the command on "+newest+", the newest.")
+	assert.Contains(t, rig.Page(t, "docs/faq.md"), "go-redis "+oldest+" and "+newest)
+	minor := oldest[:strings.LastIndex(oldest, ".")]
+	assert.Contains(t, page, minor+" or later of v9.")
+	assert.Contains(t, rig.Page(t, "README.md"), minor+" or later of v9.")
+}
+
 // The versions that the pages speak of are those that the benchmarks and the interop tests run.
 func TestTheVersionsOfNeighboursAreThoseThatAreRun(t *testing.T) {
 	mod := rig.Page(t, "test/benchmarks/go.mod")
