@@ -117,11 +117,15 @@ var operations = []struct {
 	{"Unlock", func(ctx context.Context, m library.Mutex) error { return m.Unlock(ctx) }},
 }
 
-// timeEach runs all operations one after the other, on a new key each time, for
-// d, and returns the median of each and how often it ran.
+// leastTurns is how often timeEach runs what takes longer than its time: redsync waits for
+// five seconds in each operation while a node is frozen.
+const leastTurns = 5
+
+// timeEach runs all operations one after the other, on a new key each time, for d and
+// leastTurns times at least, and returns the median of each and how often it ran.
 func timeEach(d time.Duration, next func(i int) library.Mutex, rowOf func(op string) *report.Row) (median map[string]float64, turns int) {
 	took := make(map[string][]time.Duration)
-	for start := time.Now(); turns == 0 || time.Since(start) < d; turns++ {
+	for start := time.Now(); turns < leastTurns || time.Since(start) < d; turns++ {
 		m := next(turns)
 		for _, op := range operations {
 			begun := time.Now()
