@@ -56,7 +56,7 @@ func settings(t *testing.T) (length time.Duration, seed uint64) {
 
 func TestHistoriesOfProcessesOnFailingServersAreThoseOfALock(t *testing.T) {
 	length, seed := settings(t)
-	each := min(historyLength, length/2)
+	each, first := min(historyLength, length/2), seed
 	var figures Figures
 	for n := 0; time.Duration(n)*each < length && !t.Failed(); n++ {
 		nodes := 3 + 2*(n%2)
@@ -66,6 +66,10 @@ func TestHistoriesOfProcessesOnFailingServersAreThoseOfALock(t *testing.T) {
 		}
 	}
 	t.Logf("\n%v", &figures)
+	writeResult(t, "histories", &result{
+		Seed: first, Length: each.String(),
+		Histories: figures.Histories, Refused: figures.Refused, Counts: figures.Counts, Faults: figures.Faults,
+	})
 }
 
 // play plays a history and has it checked.

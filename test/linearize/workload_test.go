@@ -29,12 +29,14 @@ type tally struct {
 // lock writes when another one has been there.
 func TestAFenceLosesNothingWhereWorkersAreStopped(t *testing.T) {
 	length, seed := settings(t)
+	left := &result{Seed: seed, Length: (length / 5).String()}
 	var table strings.Builder
 	table.WriteString("| guard | sections | overlaps | added | lost | stops |\n|---|---|---|---|---|---|\n")
 	for _, g := range []guard{nothingWritten, unguarded, byContext, byValid, byFence} {
 		t.Run(string(g), func(t *testing.T) {
 			c := count(t, g, seed, length/5)
 			fmt.Fprintf(&table, "| %s | %d | %d | %d | %d | %d |\n", c.guard, c.sections, c.overlaps, c.added, c.lost, c.stops)
+			left.Guards = append(left.Guards, guardResult{string(g), c.sections, c.overlaps, c.added, c.lost, c.stops})
 			if g == byFence {
 				assert.Positive(t, c.added)
 				assert.Zero(t, c.lost)
@@ -42,6 +44,7 @@ func TestAFenceLosesNothingWhereWorkersAreStopped(t *testing.T) {
 		})
 	}
 	t.Logf("\n%s", &table)
+	writeResult(t, "workloads", left)
 }
 
 // count plays a workload. Whatever it writes, the locks themselves are those of the models.
