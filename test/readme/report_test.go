@@ -1,0 +1,130 @@
+package readme_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock/test/rig"
+)
+
+// A run is what make linearize RESULTS=test/linearize/results leaves in a file.
+type run struct {
+	Histories int
+	Refused   int
+	Counts    map[string]int
+	Faults    map[string]int
+	Guards    []struct {
+		Guard                                  string
+		Sections, Overlaps, Added, Lost, Stops int
+	}
+}
+
+func runOf(t *testing.T, name string) (r run) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(rig.Root(t), "test/linearize/results", name+".json")) //nolint:gosec // of this module
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &r))
+	return r
+}
+
+func (r *run) faults() (n int) {
+	for _, each := range r.Faults {
+		n += each
+	}
+	return n
+}
+
+// thousands returns a number with commas, as the pages have it.
+func thousands(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func TestTheReportHasTheFiguresOfTheRuns(t *testing.T) {
+	first, last, stopped := runOf(t, "histories-101"), runOf(t, "histories"), runOf(t, "workloads")
+	report, tests := rig.Page(t, "docs/REPORT.md"), strings.Join(strings.Fields(rig.Page(t, "docs/TESTING.md")), " ")
+	page := rig.Page(t, "test/linearize/README.md")
+	row := func(of string, figure func(*run) int) {
+		t.Helper()
+		assert.Contains(t, report, fmt.Sprintf("\n| %s | %s | %s |\n", of, thousands(figure(&first)), thousands(figure(&last))))
+	}
+	row("histories of 20 s, half of them on three nodes, half on five", func(r *run) int { return r.Histories })
+	row("locks granted", func(r *run) int { return r.Counts["granted"] })
+	row("operations judged", func(r *run) int { return r.Counts["operations checked"] })
+	row("faults", (*run).faults)
+	row("two holders at a time; tokens out of order; looks that were wrong", func(r *run) int { return r.Refused })
+	assert.Contains(t, tests, fmt.Sprintf("In %d histories, on a busy machine, %s locks were granted under %s faults",
+		first.Histories, thousands(first.Counts["granted"]), thousands(first.faults())))
+	assert.Contains(t, page, fmt.Sprintf("| faults | %s: %d of servers, %d of processes, %d of connections |",
+		thousands(first.faults()), first.Faults["servers"], first.Faults["processes"], first.Faults["connections"]))
+
+	names := map[string]string{"none": "nothing", "Lock.Context": "`Lock.Context`", "Lock.Valid": "`Lock.Valid`", "Fence": "its token is compared by the set (`Fence`)"}
+	shown := 0
+	for _, g := range stopped.Guards {
+		lost := strconv.Itoa(g.Lost)
+		if g.Guard == "Fence" {
+			require.Zero(t, g.Lost)
+			lost = "**0**"
+		}
+		if name, ok := names[g.Guard]; ok {
+			shown++
+			assert.Contains(t, report, fmt.Sprintf("\n| %s | %d | %s |\n", name, g.Added, lost))
+		}
+		assert.Contains(t, page, fmt.Sprintf(" | %d | %d |", g.Sections, g.Overlaps), g.Guard)
+	}
+	assert.Equal(t, len(names), shown)
+}
+
+// A mistake that was planted has a row, with how long it took to find it.
+func TestTheReportHasTheFiguresOfThePlantedMistakes(t *testing.T) {
+	rows := regexp.MustCompile(`(?m)^\| [^|]+ \| (?:(\d+) min )?(\d+) s \| [35] \| [a-z ]+ \|$`).
+		FindAllStringSubmatch(rig.Section(t, "test/linearize/README.md", "Planted mistakes"), -1)
+	require.Len(t, rows, 18)
+	var all []time.Duration
+	for _, m := range rows {
+		minutes, _ := strconv.Atoi(m[1])
+		seconds, err := strconv.Atoi(m[2])
+		require.NoError(t, err)
+		all = append(all, time.Duration(minutes)*time.Minute+time.Duration(seconds)*time.Second)
+	}
+	assert.Equal(t, 20*time.Second, slices.Min(all))
+	assert.Equal(t, 2*time.Minute+10*time.Second, slices.Max(all))
+	report := strings.Join(strings.Fields(rig.Page(t, "docs/REPORT.md")), " ")
+	assert.Contains(t, report, "**Eighteen mistakes were planted**")
+	assert.Contains(t, report, "All were found, in 20 s to 2 min 10 s.")
+}
+
+// A line of the file is what a run of TestARollingUpdateOfTheNodesCostsNoLock leaves with
+// REDLOCK_ROLLING_RESULTS.
+func TestThePageOnKubernetesHasTheFiguresOfTheRollingUpdates(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(rig.Root(t), "test/real/faults/testdata/rolling.jsonl"))
+	require.NoError(t, err)
+	var runs, turns, failed, longest int
+	for line := range strings.Lines(string(text)) {
+		var r struct {
+			Turns, Failed int
+			Longest       int `json:"longest_ms"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &r))
+		runs, turns, failed, longest = runs+1, turns+r.Turns, failed+r.Failed, max(longest, r.Longest)
+	}
+	require.Equal(t, 6, runs)
+	require.Zero(t, failed)
+	assert.Contains(t, strings.Join(strings.Fields(rig.Page(t, "docs/kubernetes.md")), " "),
+		fmt.Sprintf("over six runs, none of %s calls failed, a lock held all the time was kept, and the longest wait was %.1f s.",
+			thousands(turns), float64(longest)/1000))
+}
