@@ -60,6 +60,26 @@ func TestEveryFigureOnThePagesIsOneOfTheLastBenchmarks(t *testing.T) {
 	}
 }
 
+// What looks measured: microseconds, a ratio, thousands.
+var looksMeasured = regexp.MustCompile(`\d[\d.]* µs|\d[\d.]*×|\b\d{1,3},\d{3}\b`)
+
+// A figure that looks measured and says not where it is from stands on a page whose figures
+// are compared by a test of their own, or is no figure: a number of callers or of processes.
+func TestEachFigureOfAUserPageSaysWhereItIsFrom(t *testing.T) {
+	numbers := regexp.MustCompile(`1 to 4,096 callers|200 and 1,000 processes`)
+	for _, page := range guides(t) {
+		switch page {
+		case "docs/TESTING.md", "docs/REPORT.md", "docs/kubernetes.md": // see report_test.go; TESTING is for those who change the code
+			continue
+		}
+		for block := range strings.SplitSeq(rig.Fence.ReplaceAllString(rig.Page(t, page), ""), "\n\n") {
+			if !from.MatchString(block) {
+				assert.Empty(t, looksMeasured.FindAllString(numbers.ReplaceAllString(block, ""), -1), "%s: %.60s", page, block)
+			}
+		}
+	}
+}
+
 // The oldest go-redis is what the library demands and its tests run on; on the newest, those of
 // the command run.
 func TestThePageOnVersionsNamesTheOldestAndTheNewestGoRedis(t *testing.T) {
