@@ -167,7 +167,7 @@ linearize: export REDLOCK_REQUIRE_REDIS = 1
 linearize: export REDLOCK_LINEARIZE = $(FOR)
 linearize: export REDLOCK_LINEARIZE_SEED = $(SEED)
 linearize: export REDLOCK_LINEARIZE_RESULTS = $(if $(RESULTS),$(abspath $(RESULTS)))
-linearize: ## Have Porcupine check what processes are told on servers that fail, for FOR (60s); then count what stopped ones lose
+linearize: ## Have Porcupine check what processes are told on servers that fail, for FOR (60s); then count what stopped ones lose; RESULTS is where the figures go, if anywhere
 	@$(SERVER)
 	go -C test/linearize test $(GOTEST) -v -timeout 0 ./...
 
