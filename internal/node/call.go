@@ -118,6 +118,9 @@ func (v *Call) Tell(err error) {
 	}
 }
 
+// Told reports whether Tell has nothing to tell any more.
+func (v *Call) Told() bool { return v.told.Load() }
+
 func (v *Call) failed(err error) {
 	v.Node.hooks.Failed(v.Ctx, Failure{Node: v.Node.Index, Op: v.Command.Op, Err: err})
 }

@@ -36,6 +36,7 @@ type node struct {
 	here    map[string]*span // by key: what is there now
 
 	surprises *rand.Rand // see surprise
+	doubts    *rand.Rand // see doubt
 }
 
 // maxSkew bounds how far the rate of a node's clock is from that of the
@@ -46,7 +47,7 @@ func newNode(w *world, id int) *node {
 	n := &node{
 		w: w, id: id, redis: miniredis.NewMiniRedis(), rate: 1,
 		conns: make(map[*conn]struct{}), here: make(map[string]*span),
-		surprises: w.random("surprises", id),
+		surprises: w.random("surprises", id), doubts: w.random("doubts", id),
 	}
 	if w.profile.skewed {
 		n.rate += (2*w.random("clock", id).Float64() - 1) * maxSkew
@@ -130,7 +131,9 @@ func (n *node) receive(m *message) {
 func (n *node) apply(m *message) {
 	var reply []byte
 	for i := range m.commands {
-		reply = append(reply, n.run(m, &m.commands[i])...)
+		said := n.run(m, &m.commands[i])
+		m.gone = m.gone || m.commands[i].op == extend && bytes.HasPrefix(said, []byte(":-"))
+		reply = append(reply, said...)
 	}
 	m.conn.answer(m, reply)
 }
