@@ -60,14 +60,17 @@ func TestEveryFigureOnThePagesIsOneOfTheLastBenchmarks(t *testing.T) {
 	}
 }
 
-// The versions that the pages speak of are those that the benchmarks and the interop tests run.
+// required returns the version of a module that another one of the project requires.
+func required(t *testing.T, by, module string) string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(rig.Page(t, by+"/go.mod"))
+	require.Len(t, m, 2, module)
+	return m[1]
+}
+
+// The versions that the pages speak of are those that the benchmarks and the tests run.
 func TestTheVersionsOfNeighboursAreThoseThatAreRun(t *testing.T) {
-	mod := rig.Page(t, "test/benchmarks/go.mod")
-	version := func(module string) string {
-		m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(mod)
-		require.Len(t, m, 2, module)
-		return m[1]
-	}
+	version := func(module string) string { return required(t, "test/benchmarks", module) }
 	node := rig.Page(t, "test/interop/package.json")
 	for _, page := range []string{"docs/comparison.md", "docs/migration.md"} {
 		text := strings.Join(strings.Fields(rig.Page(t, page)), " ")
@@ -78,4 +81,9 @@ func TestTheVersionsOfNeighboursAreThoseThatAreRun(t *testing.T) {
 		}
 	}
 	assert.Contains(t, rig.Page(t, "docs/comparison.md"), "rueidislock "+version("github.com/redis/rueidis"))
+	for name, module := range map[string]string{
+		"gocron": "github.com/go-co-op/gocron/v2", "asynq": "github.com/hibiken/asynq", "certmagic": "github.com/caddyserver/certmagic",
+	} {
+		assert.Contains(t, rig.Page(t, "README.md"), "| "+name+" "+required(t, "adapters/"+name, module)+" |")
+	}
 }
