@@ -109,6 +109,9 @@ check: ## Run what make test leaves out: -race, what takes long, other modules, 
 # The servers that make servers tests, of those that .ci/server knows.
 SERVERS ?= redis-7.0 redis-8.0 redis-8.6 valkey-8 valkey-9
 
+# What it runs on each, beside ten seconds of chaos and redlock doctor.
+SERVED ?= ./internal/script ./test/servers ./test/real/...
+
 .PHONY: servers
 servers: export REDLOCK_REQUIRE_REDIS = 1
 servers: ## Test on SERVERS (redis-7.0 redis-8.0 redis-8.6 valkey-8 valkey-9), unpacked from Debian's packages
@@ -116,7 +119,7 @@ servers: ## Test on SERVERS (redis-7.0 redis-8.0 redis-8.6 valkey-8 valkey-9), u
 		program=$$(.ci/server $$server) || { failed="$$failed $$server"; continue; }; \
 		echo "$$server: $$("$$program" --version)"; \
 		export REDLOCK_SERVER="$$program"; \
-		go test $(GOTEST) -p 3 -timeout 20m -skip '^($(COST))$$' ./internal/script ./test/servers ./test/real/... && \
+		go test $(GOTEST) -p 3 -timeout 20m -skip '^($(COST))$$' $(SERVED) && \
 		REDLOCK_CHAOS=10s go test $(GOTEST) -timeout 20m ./test/chaos && \
 		go -C cmd/redlock test $(GOTEST) -timeout 20m -run Doctor ./... || failed="$$failed $$server"; \
 	done; \

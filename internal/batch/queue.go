@@ -167,6 +167,14 @@ func (q *Queue) limit(patience time.Duration) time.Duration {
 	return min(max(4*q.trip, minLate), patience/2)
 }
 
+// Trip returns how long a batch takes, without what its commands wait for it; 0 if that is not
+// known.
+func (q *Queue) Trip() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.trip
+}
+
 // took notes how long a batch has taken.
 func (q *Queue) took(d time.Duration) {
 	if q.trip != 0 && d > q.trip {

@@ -76,7 +76,7 @@ type Call struct {
 func (v *Call) Begin() {
 	if v.Place.Taken() {
 		v.Once = v.Once || v.Node.sendsOnce()
-		v.native = v.Node.native.command(v.Command, time.Duration(v.Node.pace.trip.Load()))
+		v.native = v.Node.native.command(v.Command, v.Node.distance(v.resource()))
 		v.Place.Then(v)
 		return
 	}
@@ -117,6 +117,9 @@ func (v *Call) Tell(err error) {
 		v.Node.lanes.Go(func() { v.failed(err) })
 	}
 }
+
+// Told reports whether Tell has nothing to tell any more.
+func (v *Call) Told() bool { return v.told.Load() }
 
 func (v *Call) failed(err error) {
 	v.Node.hooks.Failed(v.Ctx, Failure{Node: v.Node.Index, Op: v.Command.Op, Err: err})
@@ -190,8 +193,11 @@ func (v *Call) Answered(a client.Answer, at time.Time) {
 		return
 	}
 	in.Effect = v.effect(v.Command, in.Kind, nil, v.Sent)
-	if v.native == "" {
+	switch v.native {
+	case "":
 		n.cache.knows(v.Command, v.resource(), nil, at)
+	case plain:
+		n.cache.knows(v.Command.Plain, v.resource(), nil, at)
 	}
 	n.note(v.Command, nil)
 	n.native.told(in.native)

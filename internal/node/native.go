@@ -15,8 +15,9 @@ import (
 // A server may have a command that does what a script does, for less than half of its
 // processor time. For an acquire all have SET with NX. A release takes a newer one that
 // compares and deletes: the first script that releases tells which one the server has, as
-// nobody is to hear of a command that it does not know. What these commands leave to be
-// said, the script is asked.
+// nobody is to hear of a command that it does not know. Where it has none, the script of a
+// node without lines goes first at a gate. What these commands leave to be said, the script
+// is asked.
 type native struct {
 	only    bool                   // there is nothing else: no script is run
 	sets    bool                   // the client is one of go-redis, which reads what SET says
@@ -31,6 +32,7 @@ const (
 	delex   = "delex"
 	delifeq = "delifeq"
 	noneHas = "none"
+	plain   = "plain" // no command, but the script of a release that knows no line
 )
 
 // deletes are what a release may tell.
@@ -58,8 +60,14 @@ func (s *native) command(c *Command, trip time.Duration) string {
 	case c.Plain != nil && !s.pairs:
 		return ""
 	}
-	if name := s.deletes.Load(); name != nil && *name != noneHas {
+	name := s.deletes.Load()
+	switch {
+	case name == nil:
+		return ""
+	case *name != noneHas:
 		return *name
+	case c.Plain != nil:
+		return plain
 	}
 	return ""
 }
@@ -111,6 +119,9 @@ func asking(c *Command, args []any) []any {
 
 // nativeArgs returns the arguments of the command that goes first.
 func (v *Call) nativeArgs() []any {
+	if v.native == plain {
+		return v.args(v.Command.Plain, time.Now())
+	}
 	v.used.Store(true)
 	args, room, value := v.Command.Args, v.room[:0], script.First(v.Command.Args)
 	switch key := script.Key(args); {
@@ -147,10 +158,14 @@ func (v *Call) and() client.Cmd {
 // direct runs the command that goes first. first is what was said to it, nil if it was not
 // sent yet.
 func (v *Call) direct(first *client.Answer) client.Answer {
-	if first != nil {
-		return *first
+	if first == nil {
+		a := v.process(v.Command, v.nativeArgs())
+		first = &a
 	}
-	return v.process(v.Command, v.nativeArgs())
+	if v.native == plain {
+		v.knows(v.Command.Plain, first.Err)
+	}
+	return *first
 }
 
 // said returns what a call was answered as the script would have said it.
@@ -173,7 +188,7 @@ func (v *Call) wantsScript(a client.Answer) bool {
 	case a.Err != nil && v.Command.Op == OpAcquire:
 		return client.IsReply(a.Err)
 	case a.Err != nil:
-		return client.IsReply(a.Err) && !client.Unrun(a.Err) // else the script would have met it, too
+		return client.IsReply(a.Err) && (!client.Unrun(a.Err) || isNoScript(a.Err)) // else the script would have met it, too
 	case v.Command.Op == OpAcquire:
 		return a.Reply != client.IsSet
 	}

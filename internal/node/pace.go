@@ -31,6 +31,15 @@ func (n *Node) timed(took time.Duration) {
 	}
 }
 
+// distance returns how long the node takes to answer, without what a command waits for its
+// batch: many callers make that long though the node is near.
+func (n *Node) distance(resource string) time.Duration {
+	if q := n.queues.Of(resource); q != nil {
+		return q.Trip()
+	}
+	return time.Duration(n.pace.trip.Load())
+}
+
 // Lag notes that a node has failed, or has not answered for as long as a gate is
 // waited for.
 func (n *Node) Lag() { n.pace.slow.Store(true) }

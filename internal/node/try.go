@@ -110,13 +110,15 @@ func (v *Call) script(c *Command, first *client.Answer) client.Answer {
 		first = &a
 	}
 	v.knows(c, first.Err)
-	if first.Err != nil && redis.HasErrorPrefix(first.Err, "NOSCRIPT") {
+	if isNoScript(first.Err) {
 		a := v.process(c, c.Script.Eval(c.Args))
 		v.knows(c, a.Err)
 		return a
 	}
 	return *first
 }
+
+func isNoScript(err error) bool { return err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") }
 
 func (v *Call) knows(c *Command, err error) {
 	if client.Unconnected(err) || client.Disconnected(err) {

@@ -272,7 +272,10 @@ func (r *round) tellLater(cut []*node.Call) {
 func (f *Nodes) tell(calls []*node.Call, timeout, after time.Duration) {
 	var later []*node.Call
 	for _, v := range calls {
-		if v.Place.Patience() > 0 {
+		switch {
+		case v.Told(): // it has been answered, most of them
+			continue
+		case v.Place.Patience() > 0:
 			later = append(later, v)
 			continue
 		}

@@ -83,14 +83,10 @@ func TestEachFigureOfAUserPageSaysWhereItIsFrom(t *testing.T) {
 // The oldest go-redis is what the library demands and its tests run on; on the newest, those of
 // the command run.
 func TestThePageOnVersionsNamesTheOldestAndTheNewestGoRedis(t *testing.T) {
-	required := func(mod string) string {
-		m := regexp.MustCompile(`github\.com/redis/go-redis/v9 (v9\.\d+\.\d+)`).FindStringSubmatch(rig.Page(t, mod))
-		require.Len(t, m, 2, mod)
-		return m[1]
-	}
-	oldest, newest := required("go.mod"), required("cmd/redlock/go.mod")
-	for _, adapter := range inRoot(t, "adapters/*/go.mod") {
-		assert.Equal(t, oldest, required(strings.TrimPrefix(adapter, rig.Root(t)+"/")), adapter)
+	const goRedis = "github.com/redis/go-redis/v9"
+	oldest, newest := required(t, ".", goRedis), required(t, "cmd/redlock", goRedis)
+	for _, adapter := range []string{"adapters/asynq", "adapters/certmagic", "adapters/gocron"} {
+		assert.Equal(t, oldest, required(t, adapter, goRedis), adapter)
 	}
 	page := strings.Join(strings.Fields(rig.Page(t, "docs/versions.md")), " ")
 	assert.Contains(t, page, "run on "+oldest+", those of the command on "+newest+", the newest.")
@@ -100,14 +96,17 @@ func TestThePageOnVersionsNamesTheOldestAndTheNewestGoRedis(t *testing.T) {
 	assert.Contains(t, rig.Page(t, "README.md"), minor+" or later of v9.")
 }
 
-// The versions that the pages speak of are those that the benchmarks and the interop tests run.
+// required returns the version of a module that another one of the project requires.
+func required(t *testing.T, by, module string) string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(rig.Page(t, by+"/go.mod"))
+	require.Len(t, m, 2, module)
+	return m[1]
+}
+
+// The versions that the pages speak of are those that the benchmarks and the tests run.
 func TestTheVersionsOfNeighboursAreThoseThatAreRun(t *testing.T) {
-	mod := rig.Page(t, "test/benchmarks/go.mod")
-	version := func(module string) string {
-		m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(mod)
-		require.Len(t, m, 2, module)
-		return m[1]
-	}
+	version := func(module string) string { return required(t, "test/benchmarks", module) }
 	node := rig.Page(t, "test/interop/package.json")
 	for _, page := range []string{"docs/comparison.md", "docs/migration.md"} {
 		text := strings.Join(strings.Fields(rig.Page(t, page)), " ")
@@ -118,4 +117,9 @@ func TestTheVersionsOfNeighboursAreThoseThatAreRun(t *testing.T) {
 		}
 	}
 	assert.Contains(t, rig.Page(t, "docs/comparison.md"), "rueidislock "+version("github.com/redis/rueidis"))
+	for name, module := range map[string]string{
+		"gocron": "github.com/go-co-op/gocron/v2", "asynq": "github.com/hibiken/asynq", "certmagic": "github.com/caddyserver/certmagic",
+	} {
+		assert.Contains(t, rig.Page(t, "README.md"), "| "+name+" "+required(t, "adapters/"+name, module)+" |")
+	}
 }

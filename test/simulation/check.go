@@ -7,7 +7,7 @@ import (
 
 // A Violation is a promise that was found broken.
 type Violation struct {
-	Checker string // "a", "a2", "b", "c", "d", "e" or "f"; see the package comment
+	Checker string // "a", "a2", "b" and so on; see the package comment
 	Text    string
 	from    time.Time // what the log of it is about
 	to      time.Time
@@ -30,6 +30,7 @@ func (w *world) check() {
 		w.checkMajority(h)
 		w.checkRelease(h)
 		w.checkExtensions(h)
+		w.checkAnswers(h)
 	}
 	w.checkOverlaps()
 	w.checkOvertaking()

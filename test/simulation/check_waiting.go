@@ -54,7 +54,7 @@ func (w *world) wait(p *process, resource string, keep time.Duration) {
 	}
 	w.mu.Unlock()
 	if err == nil {
-		w.keep(p.hold(lock, waiterTTL), keep)
+		w.keep(p.hold(lock, waiterTTL, 0), keep)
 	}
 }
 

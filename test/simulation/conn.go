@@ -45,6 +45,7 @@ type message struct {
 	commands []command
 	fate     fate
 	back     time.Duration // what the reply takes
+	gone     bool          // the reply says that a lock is gone that was to be extended
 }
 
 // Write sends what is complete.
@@ -109,6 +110,9 @@ func (c *conn) answer(m *message, reply []byte) {
 		c.replies = append(c.replies, reply...)
 		c.notify()
 		c.link.w.answered(m)
+		if m.gone {
+			c.link.node.doubt(c.link)
+		}
 	}}
 	p.send()
 }

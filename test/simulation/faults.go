@@ -27,9 +27,9 @@ const (
 // returns when it is over. Everything is healed then.
 func (w *world) disturb(r *rand.Rand, length time.Duration) {
 	w.mu.Lock()
-	w.weather, w.raging = w.profile.foul, true
-	w.mu.Unlock()
 	end := time.Now().Add(length)
+	w.weather, w.raging, w.heals = w.profile.foul, true, end
+	w.mu.Unlock()
 	for range w.profile.faults {
 		kind := w.profile.kinds[r.IntN(len(w.profile.kinds))]
 		begin := evenly(r, 0, length-2*ms)

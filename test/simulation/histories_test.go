@@ -21,7 +21,7 @@ import (
 var (
 	one   = flag.Uint64("seed", 0, "run the history of this seed alone")
 	from  = flag.Uint64("from", 1, "the first seed")
-	seeds = flag.Uint64("seeds", defaultSeeds, "how many seeds to run")
+	seeds = flag.Uint64("seeds", 30, "how many seeds to run")
 	most  = flag.Int("violated", 5, "stop after that many histories with a violation")
 )
 

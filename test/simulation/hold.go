@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +17,12 @@ type hold struct {
 	w       *world
 	process *process
 	lock    *redlock.Lock
-	rest    []*hold // of the same lock, at its other resources
+	first   *hold   // of the same lock, at its first resource
+	rest    []*hold // at its other resources, if this is that one
 	value   *value
 	ttl     time.Duration // that Until goes by
 	token   int64         // 0 without fencing
+	limit   time.Duration // of automatic extension, if there is one
 	began   time.Time     // its attempt
 	start   time.Time     // Lock returned
 	settled time.Time     // from here on a late grant does not count any more
@@ -27,14 +30,18 @@ type hold struct {
 	sampling sync.Mutex // one look at Until at a time
 
 	// Under world.mu.
-	until     time.Time     // as last told
-	keeps     time.Time     // how long keys may last by what was told before: Extend to a smaller TTL shortens none
-	asked     time.Duration // by an Extend by hand that is under way
-	end       time.Time     // the context ended or Unlock was called; zero until then
-	unlocked  bool          // the program has called Unlock
-	released  time.Time     // an Unlock returned nil
-	contexts  []context.Context
-	successes []success
+	until      time.Time     // as last told
+	keeps      time.Time     // how long keys may last by what was told before: Extend to a smaller TTL shortens none
+	asked      time.Duration // by an Extend by hand that is under way
+	end        time.Time     // the context ended or Unlock was called; zero until then
+	unlocked   bool          // the program has called Unlock
+	unlockedAt time.Time     // when it did so first
+	untilThen  time.Time     // what Until said then
+	lostAt     time.Time     // when the process was told that it was gone, before its end and before it was unlocked
+	answers    []answer      // that the program was given; of several resources the first one has them
+	released   time.Time     // an Unlock returned nil
+	contexts   []context.Context
+	successes  []success
 }
 
 // A success is an extension that was reported as one.
@@ -58,10 +65,11 @@ func grace(deciding time.Duration) time.Duration {
 
 // hold notes that a lock was granted, just now. At each of its resources it is held as
 // if it were one of its own; what the program does is told the first.
-func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
-	first := p.holdAt(lock, lock.Resource(), ttl)
+func (p *process) hold(lock *redlock.Lock, ttl, limit time.Duration) *hold {
+	first := p.holdAt(lock, lock.Resource(), ttl, nil)
+	first.limit = limit
 	for _, resource := range lock.Resources()[1:] {
-		first.rest = append(first.rest, p.holdAt(lock, resource, ttl))
+		first.rest = append(first.rest, p.holdAt(lock, resource, ttl, first))
 	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
@@ -72,11 +80,12 @@ func (p *process) hold(lock *redlock.Lock, ttl time.Duration) *hold {
 	return first
 }
 
-func (p *process) holdAt(lock *redlock.Lock, resource string, ttl time.Duration) *hold {
+func (p *process) holdAt(lock *redlock.Lock, resource string, ttl time.Duration, first *hold) *hold {
 	w, now := p.w, time.Now()
 	ttl = ttl.Truncate(time.Millisecond)
 	until := lock.Until()
 	h := &hold{w: w, process: p, lock: lock, ttl: ttl, start: now, until: until}
+	h.first = cmp.Or(first, h)
 	h.token, h.began = lock.Token(), h.begun(until, ttl)
 	h.settled = now.Add(grace(now.Sub(h.began)))
 	above := newParent(h, p.id%2 == 1)
@@ -108,10 +117,13 @@ func (h *hold) begun(until time.Time, ttl time.Duration) time.Time {
 
 // unlock notes that the program is about to unlock.
 func (h *hold) unlock() {
+	until := h.lock.Until()
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
 	for _, h := range h.all() {
-		h.unlocked = true
+		if !h.unlocked {
+			h.unlocked, h.unlockedAt, h.untilThen = true, time.Now(), until
+		}
 		if h.end.IsZero() {
 			h.end = time.Now()
 			h.w.tell(h.value, "Unlock")
@@ -123,9 +135,11 @@ func (h *hold) all() []*hold { return append([]*hold{h}, h.rest...) }
 
 // unlocks calls Unlock, after unlock.
 func (h *hold) unlocks(ctx context.Context) {
+	from := time.Now()
 	err := h.lock.Unlock(ctx)
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
+	h.hears(answer{call: byUnlock, from: from, to: time.Now(), err: err, ended: ctx.Err() != nil})
 	for _, h := range h.all() {
 		h.w.tell(h.value, "Unlock returned %v", err)
 		if err == nil && h.released.IsZero() {
@@ -146,6 +160,10 @@ func (h *hold) over(cause error) {
 	h.told(until)
 	h.end = now
 	w.tell(h.value, "over: %v", cause)
+	h.first.hears(answer{call: byContext, from: h.start, to: now, err: cause, until: until})
+	if errors.Is(cause, redlock.ErrLockLost) && now.Before(until) && h.first.lostAt.IsZero() && !h.first.unlocked {
+		h.first.lostAt = now
+	}
 	if valid && !errors.Is(cause, redlock.ErrHoldLimit) {
 		w.violate("b", h.value.resource, h.start, now, "lock #%d is valid after its context has ended: %v", h.value.number, cause)
 	}
@@ -199,7 +217,15 @@ func (h *hold) extend(ctx context.Context, ttl time.Duration) {
 		h.asked = ttl.Truncate(time.Millisecond)
 	}
 	h.w.mu.Unlock()
+	from := time.Now()
 	err := h.lock.Extend(ctx, ttl)
+	a := answer{call: byExtend, from: from, to: time.Now(), err: err, until: h.lock.Until(), ended: ctx.Err() != nil}
+	h.w.mu.Lock()
+	h.hears(a)
+	if errors.Is(err, redlock.ErrLockLost) && a.to.Before(a.until) && h.lostAt.IsZero() && !h.unlocked {
+		h.lostAt = a.to
+	}
+	h.w.mu.Unlock()
 	for _, h := range h.all() {
 		h.extended(err)
 	}
@@ -215,6 +241,9 @@ func (h *hold) extended(err error) {
 	if err == nil {
 		h.ttl = h.asked
 		h.succeed(until)
+		if !h.unlocked {
+			h.w.checkLasting(h, h.begun(until, h.ttl), until)
+		}
 	}
 	h.w.tell(h.value, "extended by hand to %v, until %s: %v", h.asked, h.w.clock(until), err)
 	h.told(until)

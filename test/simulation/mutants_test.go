@@ -136,6 +136,30 @@ var mutants = []mutant{
 	{"who has seen nothing told that another one has the lock", []edit{
 		{"internal/acquire/outlook.go", "return r.fail(nil, fault.NoQuorum) // nobody has seen an answer", "return r.fail(nil, fault.Contended)"},
 	}},
+	{"an Unlock that goes by its release alone", []edit{
+		{"internal/lease/release.go", "res.Outcome == quorum.Released && (tooLate || h.foundGone()):", "res.Outcome == quorum.Released && tooLate:"},
+	}},
+	{"an Unlock that is never too late", []edit{
+		{"internal/lease/release.go", "		f.Detail = h.lossDetail()\n		return res, f", "		f.Detail = h.lossDetail()\n		return res, nil"},
+	}},
+	{"an Unlock that takes no answer for a loss", []edit{
+		{"internal/lease/release.go", "h.failed(fault.Unlock, 1, res, nil, fault.NoQuorum)", "h.failed(fault.Unlock, 1, res, nil, fault.LockLost)"},
+	}},
+	{"an Unlock that counts what is not there as removed", []edit{
+		{"internal/node/vote.go", "		v.Kind = NotOurs\n", "		v.Kind = Removed\n"},
+	}},
+	{"an Extend that takes no answer for a loss", []edit{
+		{"internal/lease/extend.go", "rounds > h.Config.Retries:\n		return h.failed(fault.Extend, rounds, res, nil, fault.NoQuorum)", "rounds > h.Config.Retries:\n		return h.failed(fault.Extend, rounds, res, nil, fault.LockLost)"},
+	}},
+	{"an extension that asks for too little", []edit{
+		{"internal/round/extend.go", "alike(g.commands.Extend(ttl))", "alike(g.commands.Extend(ttl / 2))"},
+	}},
+	{"a With that keeps the end of its lock to itself", []edit{
+		{"with.go", "			err, result = r.during(ctx, over, err), lease.ResultLost", "			result = lease.ResultLost"},
+	}},
+	{"a With that tells of each release", []edit{
+		{"with.go", "onUnlockErr != nil && isNews(unlockErr, valid) {", "onUnlockErr != nil && isNews(unlockErr, valid || true) {"},
+	}},
 	{"callers of a process that push in", []edit{
 		{"internal/waitqueue/queue.go", "	return p.queue.mayGo(p)\n", "	return len(p.queue.holds) == 0\n"},
 	}},

@@ -79,7 +79,7 @@ func TestANodeThatRestartsEmptyHasLostWhatItHad(t *testing.T) {
 		inVillage(t, func(v *village) {
 			lock, err := v.process.locker.Lock(v.Context(), "r", 10*sec)
 			require.NoError(v, err)
-			h := v.process.hold(lock, 10*sec)
+			h := v.process.hold(lock, 10*sec, 0)
 			v.do(func() {
 				v.node.stop()
 				v.node.start(empty)

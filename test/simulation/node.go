@@ -22,6 +22,7 @@ type node struct {
 	redis *miniredis.Miniredis
 	rate  float64       // of its clock: how much faster than time it runs
 	off   time.Duration // what it says the time is, beside that; keys last as long all the same
+	old   bool          // it has no command that compares and deletes
 	now   time.Time     // by its clock, at the last tick
 
 	begins time.Time // when it was started last, by its clock
@@ -35,6 +36,7 @@ type node struct {
 	here    map[string]*span // by key: what is there now
 
 	surprises *rand.Rand // see surprise
+	doubts    *rand.Rand // see doubt
 }
 
 // maxSkew bounds how far the rate of a node's clock is from that of the
@@ -45,11 +47,12 @@ func newNode(w *world, id int) *node {
 	n := &node{
 		w: w, id: id, redis: miniredis.NewMiniRedis(), rate: 1,
 		conns: make(map[*conn]struct{}), here: make(map[string]*span),
-		surprises: w.random("surprises", id),
+		surprises: w.random("surprises", id), doubts: w.random("doubts", id),
 	}
 	if w.profile.skewed {
 		n.rate += (2*w.random("clock", id).Float64() - 1) * maxSkew
 	}
+	n.old = w.profile.plain == 0 && chance(w.random("old", id), 0.5)
 	n.begins = w.began.Add(-time.Hour)
 	n.redis.SetTime(w.began)
 	n.redis.ClockTTL(true)
@@ -73,7 +76,16 @@ func (n *node) tick() {
 
 // answers deals with what the server does not know, or says otherwise.
 func (n *node) answers(c *server.Peer, cmd string, args ...string) bool {
-	return n.saysTime(c, cmd) || n.saysAge(c, cmd) || memory.SetIfEq(n.redis, c, cmd, args)
+	return n.saysTime(c, cmd) || n.saysAge(c, cmd) || n.lacks(c, cmd) || memory.SetIfEq(n.redis, c, cmd, args)
+}
+
+// lacks answers what an old server does not know.
+func (n *node) lacks(c *server.Peer, cmd string) bool {
+	if cmd != "DELEX" || !n.old {
+		return false
+	}
+	c.WriteError("ERR unknown command 'DELEX'")
+	return true
 }
 
 // saysTime answers TIME while the clock is off.
@@ -119,7 +131,9 @@ func (n *node) receive(m *message) {
 func (n *node) apply(m *message) {
 	var reply []byte
 	for i := range m.commands {
-		reply = append(reply, n.run(m, &m.commands[i])...)
+		said := n.run(m, &m.commands[i])
+		m.gone = m.gone || m.commands[i].op == extend && bytes.HasPrefix(said, []byte(":-"))
+		reply = append(reply, said...)
 	}
 	m.conn.answer(m, reply)
 }

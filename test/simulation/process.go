@@ -126,7 +126,7 @@ func (x *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		err := next(ctx, cmds)
 		for i, cmd := range cmds {
 			if calls[i] != nil {
-				x.end(calls[i], cmd.Err())
+				x.end(calls[i], cmd, cmd.Err())
 			}
 		}
 		return err
@@ -153,7 +153,7 @@ func (x *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			return next(ctx, cmd)
 		}
 		err := next(ctx, cmd)
-		x.end(c, err)
+		x.end(c, cmd, err)
 		return err
 	}
 }
@@ -182,11 +182,14 @@ func (x *watcher) begin(ctx context.Context, cmd redis.Cmder) *call {
 	return c
 }
 
-func (x *watcher) end(c *call, err error) {
+func (x *watcher) end(c *call, cmd redis.Cmder, err error) {
 	w := x.process.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c.to, c.err = time.Now(), err
+	if err == nil {
+		c.says(cmd)
+	}
 	x.process.under--
 	if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		w.stats.Failed++

@@ -34,6 +34,7 @@ type profile struct {
 	mute    bool             // scripts may not publish
 	plain   float64          // share of processes that run no scripts; they take no tokens
 	keep    time.Duration    // of the counters of tokens
+	erases  int              // locks that nodes lose, an episode
 	fair    weather          // in and after an episode
 	foul    weather          // during one
 	faults  int              // an episode
@@ -53,7 +54,7 @@ var profiles = []func(*rand.Rand) profile{crowd, jitter, mixed, mixed, amnesia, 
 // lines are those in which many wait in line.
 var lines = []func(*rand.Rand) profile{queue, queue, throng}
 
-func pickProfile(r, line, several, plain, quarantine, channel *rand.Rand) profile {
+func pickProfile(r, line, several, plain, quarantine, channel, erasing *rand.Rand) profile {
 	p := profiles[r.IntN(len(profiles))](r)
 	if chance(line, 0.2) {
 		p = lines[r.IntN(len(lines))](r)
@@ -72,12 +73,15 @@ func pickProfile(r, line, several, plain, quarantine, channel *rand.Rand) profil
 		p.apart = between(r, ms, 12*time.Hour)
 	}
 	p.fenced = chance(r, 0.5)
+	if chance(erasing, 0.3) {
+		p.erases = 1 + erasing.IntN(6)
+	}
 	p.keep = redlock.Forever
 	if chance(r, 0.5) {
 		p.keep = 2 * max(p.lasting[1], waiterTTL) // the least that the longest lock allows
 	}
 	if loses := slices.Contains(p.kinds, restartsEmpty); loses && p.habits.queues == 0 && chance(quarantine, 0.4) {
-		p.keeps = max(p.lasting[1], waiterTTL)
+		p.keeps, p.erases = max(p.lasting[1], waiterTTL), 0
 		return p
 	}
 	// Beside a line others that heed none would only be in its way.

@@ -78,6 +78,8 @@ type call struct {
 	from    time.Time
 	to      time.Time // zero while it is under way
 	err     error
+	denied  bool // a release was told that the value was not there
+	refused bool // a SET with NX was
 }
 
 // breaks returns when nodes ceased to have the value, within (from, to).

@@ -17,6 +17,8 @@
 //     waits, and then a request is applied after the client has closed the
 //     connection and sent it again on another one. Black holes swallow what goes
 //     between a node and one process or all, and give it back at their end or not.
+//   - Locks that a node loses while it goes on, as by an eviction or by somebody who deletes
+//     the key, on any number of nodes; and nodes that are silent when they have just told so.
 //   - The messages by which a node tells a Locker that it is the next one in line.
 //     What befalls replies befalls them too.
 //   - Processes, each a Locker with clients of its own, that use it in every
@@ -77,6 +79,15 @@
 //   - (h) A call that gets no lock is told why: not that too few nodes answer if nothing
 //     was wrong for its process, nor that another one has the lock if a majority of the
 //     nodes had been frozen or down for some seconds before it began.
+//
+//   - (i) What a holder is told of its lock is true, as far as its process can know. Unlock
+//     says nil only where a majority has answered, where not too many nodes have said that the
+//     lock was gone, where nothing has told before that it was lost, and where nobody else had
+//     it meanwhile; and that the lock was lost only if it had run out, or was away from so many
+//     nodes. The same holds for what Extend, contexts and With say of a loss. After Extend
+//     has returned nil, a majority has the lock until the new end. With returns its function's
+//     error itself, or the end of the lock and that error, and tells of the release at most
+//     once, and only news.
 //
 // # What is not
 //
@@ -143,6 +154,8 @@ type Stats struct {
 
 	Faults  [faultKinds]int // besides what befell single messages
 	Loads   int             // nodes that loaded their data after a restart
+	Erased  int             // locks that nodes lost, while they went on
+	Missing int             // nodes that went silent when they had just said that a lock was gone
 	Hung    int             // connections, with a request or a reply lost
 	Cut     int             // connections, with a request lost
 	Reset   int             // connections, instead of a reply
@@ -154,6 +167,9 @@ type Stats struct {
 
 	Panics     int     // of contexts of the program's own
 	Told       int     // calls that got no lock, whose error was judged
+	Affirmed   int     // calls and contexts that told a holder that all went well
+	Denied     int     // of those that told that the lock was lost
+	Unsure     int     // of those that told anything else
 	Overlaps   int     // pairs of holders at the same time, excused by that
 	Excused    int     // locks that a loss of data had left on less than a majority
 	Tokens     int     // pairs of grants whose tokens were compared
@@ -178,6 +194,8 @@ func (s *Stats) Add(t *Stats) {
 		s.Faults[i] += t.Faults[i]
 	}
 	s.Loads += t.Loads
+	s.Erased += t.Erased
+	s.Missing += t.Missing
 	s.Hung += t.Hung
 	s.Cut += t.Cut
 	s.Reset += t.Reset
@@ -187,6 +205,9 @@ func (s *Stats) Add(t *Stats) {
 	s.Line.add(&t.Line)
 	s.Panics += t.Panics
 	s.Told += t.Told
+	s.Affirmed += t.Affirmed
+	s.Denied += t.Denied
+	s.Unsure += t.Unsure
 	s.Overlaps += t.Overlaps
 	s.Excused += t.Excused
 	s.Tokens += t.Tokens
@@ -201,20 +222,22 @@ func (s *Stats) String() string {
 	return fmt.Sprintf(`%v of virtual time
 %d locks, %d of them on several resources, %d extensions, %d scripts run by nodes, %d messages; %d calls in %d batches
 %d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
-%d loaded their data; the clocks of %d were off
+%d loaded their data; the clocks of %d were off; %d locks erased, %d nodes silent when they had said that one was gone
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
 %v
 %d contexts of the program's own panicked; %d calls that got no lock were told why; %d locks excused for a loss of data, and %d overlaps; %d keys left behind, all explained
+holders were told %d times that all went well, %d times that the lock was lost, and %d times something else
 %d pairs of fencing tokens compared, for %d of them the clocks stand in
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
 		s.Locks, s.Several, s.Extensions, s.Commands, s.Messages, s.Batched, s.Batches,
 		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
-		s.Loads, f[jumps],
+		s.Loads, f[jumps], s.Erased, s.Missing,
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
 		&s.Line,
-		s.Panics, s.Told, s.Excused, s.Overlaps, s.LeftBehind, s.Tokens, s.Clocked,
+		s.Panics, s.Told, s.Excused, s.Overlaps, s.LeftBehind,
+		s.Affirmed, s.Denied, s.Unsure, s.Tokens, s.Clocked,
 		s.Waits, 100*s.WaitShare)
 }

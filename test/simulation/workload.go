@@ -30,6 +30,7 @@ type worker struct {
 	random  *rand.Rand
 	several *rand.Rand // for locks on several resources
 	panics  *rand.Rand
+	fails   *rand.Rand      // what functions return
 	episode context.Context //nolint:containedctx // ends when everything is healed
 }
 
@@ -130,17 +131,20 @@ func (k *worker) take(p plan) {
 		ctx, over = k.process.comes(ctx, p.resource, p.with || !p.once, p.hasty())
 	}
 	defer func() { over() }()
+	ended := ctx // which does not panic
 	ctx = k.panicking(ctx)
 	start := time.Now()
 	entered := false
+	called := new(within)
 	with := func(ctx context.Context, lock *redlock.Lock) error {
 		entered = true
-		h := k.process.hold(lock, p.ttl) //nolint:contextcheck // a lock does not depend on ctx
+		h := k.process.hold(lock, p.ttl, p.limit) //nolint:contextcheck // a lock does not depend on ctx
 		h.watch(ctx)
+		called.hold, called.ctx = h, ctx
 		k.section(ctx, h, p)
-		h.unlock() // With does, when this returns
-		return nil
+		return called.leaves(k.failure(ctx))
 	}
+	news := func(err error) { called.news = append(called.news, err) }
 	told := func(err error) {
 		if err != nil && !entered {
 			k.told(p, start, err)
@@ -148,9 +152,13 @@ func (k *worker) take(p plan) {
 	}
 	switch {
 	case p.with && p.several != nil:
-		told(l.WithAll(ctx, p.several, p.ttl, with, nil, p.opts...))
+		err := l.WithAll(ctx, p.several, p.ttl, with, news, p.opts...)
+		called.judge(err, ended.Err())
+		told(err)
 	case p.with:
-		told(l.With(ctx, p.resource, p.ttl, with, nil, p.opts...))
+		err := l.With(ctx, p.resource, p.ttl, with, news, p.opts...)
+		called.judge(err, ended.Err())
+		told(err)
 	default:
 		lock := l.Lock
 		switch {
@@ -170,12 +178,24 @@ func (k *worker) take(p plan) {
 		if err != nil {
 			return
 		}
-		h := k.process.hold(got, p.ttl)
+		h := k.process.hold(got, p.ttl, p.limit)
 		held, stop := got.Context(context.Background())
 		h.watch(held)
 		k.section(held, h, p)
 		stop()
 		k.letGo(h, p)
+	}
+}
+
+// failure returns what a function of With returns under ctx: mostly nothing.
+func (k *worker) failure(ctx context.Context) error {
+	switch u := k.fails.Float64(); {
+	case u < 0.2:
+		return errWork
+	case u < 0.4:
+		return ctx.Err()
+	default:
+		return nil
 	}
 }
 

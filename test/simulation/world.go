@@ -25,7 +25,8 @@ type world struct {
 
 	mu       sync.Mutex
 	weather  weather
-	raging   bool // an episode is on
+	raging   bool      // an episode is on
+	heals    time.Time // when it ends
 	links    []*link
 	wipes    []time.Time          // when nodes have lost their data
 	values   map[[2]string]*value // by text and resource
@@ -44,7 +45,7 @@ type world struct {
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, began: time.Now(), values: make(map[[2]string]*value), places: make(map[place]time.Time)}
 	random := w.random("profile")
-	w.profile = pickProfile(random, w.random("line"), w.random("several"), w.random("plain"), w.random("quarantine"), w.random("channel"))
+	w.profile = pickProfile(random, w.random("line"), w.random("several"), w.random("plain"), w.random("quarantine"), w.random("channel"), w.random("erasing"))
 	for i := range w.profile.nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}

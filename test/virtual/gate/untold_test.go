@@ -109,6 +109,7 @@ func handOver(t *testing.T, n int, hold, trip time.Duration, how string) time.Du
 
 // A look costs as much as a message, and a part of a pause.
 func TestAHandOverTakesNotMuchLongerWhereTheNextOneIsNotTold(t *testing.T) {
+	rig.Long(t)
 	for _, n := range []int{1, 3} {
 		for _, hold := range []time.Duration{time.Millisecond, 30 * time.Millisecond} {
 			t.Run(fmt.Sprintf("%d nodes, held for %v", n, hold), func(t *testing.T) {

@@ -1,8 +1,11 @@
 package unlock_test
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -103,6 +106,82 @@ func TestAServerThatHasNoNativeReleaseIsSentNone(t *testing.T) {
 	})
 }
 
+// At a gate the script of a release that knows no line goes first there, as it takes less of the
+// server, in a batch with a look for who waits.
+func TestAQuietReleaseAtAGateIsTheScriptWithoutALineWhereNoCommandDoesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 1)
+		l := rig.NewLocker(t, nodes, redlock.WithAutoPipeline())
+		newDeleter(t, nodes[0]).unknown.Store(true)
+		lockTwice(t, l)
+		sent := sentTo(nodes[0])
+		quiet := []string{"set", "evalsha", "exists"}
+		rig.LockOnce(t, l, "a")
+		assert.Equal(t, quiet, sent())
+		require.NoError(t, nodes[0].Client.ScriptFlush(t.Context()).Err())
+		sent()
+		rig.LockOnce(t, l, "a")
+		assert.Equal(t, append(quiet, "evalsha", "eval"), sent(), "it knows neither script any more")
+		rig.RequireFree(t, nodes...)
+		rig.LockOnce(t, l, "a")
+		assert.Equal(t, []string{"set", "eval", "exists"}, sent())
+		rig.LockOnce(t, l, "a")
+		assert.Equal(t, quiet, sent())
+		k := rig.Lock(t, l)
+		synctest.Wait()
+		nodes[0].Del("a")
+		assert.ErrorIs(t, k.Unlock(t.Context()), redlock.ErrLockLost)
+	})
+}
+
+var name = regexp.MustCompile(`\*\d+\r\n\$\d+\r\n(\w+)\r\n`)
+
+// sentTo returns what returns the names of the commands that the node was sent since it was
+// called last.
+func sentTo(n *rig.Node) (take func() []string) {
+	var mu sync.Mutex
+	var all []string
+	n.Node.OnSend(func(request []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range name.FindAllSubmatch(request, -1) {
+			all = append(all, string(m[1]))
+		}
+	})
+	return func() []string {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		defer func() { all = nil }()
+		return all
+	}
+}
+
+// What a command waits for its batch says nothing of how far away the node is.
+func TestManyCallersHaveNearNodesSentNativeCommandsAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := rig.New(t, 1)
+		nodes[0].Slow(2 * time.Millisecond)
+		l := rig.NewLocker(t, nodes, redlock.WithAutoPipeline())
+		lockTwice(t, l)
+		sent := sentTo(nodes[0])
+		const callers = 1000
+		for range 3 {
+			var all sync.WaitGroup
+			for i := range callers {
+				all.Go(func() { rig.LockOnce(t, l, strconv.Itoa(i)) })
+			}
+			all.Wait()
+		}
+		count := make(map[string]int)
+		for _, name := range sent() {
+			count[name]++
+		}
+		assert.Equal(t, 3*callers, count["set"])
+		assert.Zero(t, count["evalsha"]+count["eval"])
+	})
+}
+
 // Scripts may run it and the user may not, or a server of a Cluster is older than another one.
 func TestANativeReleaseThatIsRefusedIsDoneByTheScriptAndNotSentAgain(t *testing.T) {
 	for _, text := range []string{"ERR unknown command 'delex'", "NOPERM this user has no permissions to run the 'delex' command", "ERR what is that"} {
@@ -132,29 +211,31 @@ func TestANativeReleaseThatIsRefusedIsDoneByTheScriptAndNotSentAgain(t *testing.
 	}
 }
 
-// The release of a lock that was free when it was taken is native, and another process has
-// come to wait for it meanwhile.
+// The release of a lock that was free when it was taken is native, or a script that knows no
+// line, and another process has come to wait for it meanwhile.
 func TestANativeReleaseLetsTheNextOneInLineGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		nodes := rig.New(t, 1)
-		holder, waiter := rig.NewLocker(t, nodes, redlock.WithAutoPipeline()), rig.NewLocker(t, nodes)
-		lockTwice(t, holder)
-		rig.WarmUp(t, waiter)
-		d := newDeleter(t, nodes[0])
-		k := rig.Lock(t, holder)
-		has := make(chan *redlock.Lock, 1)
-		go func() {
-			lock, err := waiter.Lock(t.Context(), "a", rig.TTL, redlock.WithRetry(redlock.Forever, 10*time.Second))
-			assert.NoError(t, err)
-			has <- lock
-		}()
-		time.Sleep(100 * time.Millisecond)
-		require.Equal(t, 1, rig.Waiting(t, nodes))
-		released := time.Now()
-		require.NoError(t, k.Unlock(t.Context()))
-		next := <-has
-		assert.EqualValues(t, 1, d.sent.Load(), "the release was none of a script")
-		assert.Less(t, time.Since(released), 20*time.Millisecond, "it asks by itself after 10 s only")
-		require.NoError(t, next.Unlock(t.Context()))
-	})
+	for first, unknown := range map[string]bool{"delex": false, "evalsha": true} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := rig.New(t, 1)
+			holder, waiter := rig.NewLocker(t, nodes, redlock.WithAutoPipeline()), rig.NewLocker(t, nodes)
+			newDeleter(t, nodes[0]).unknown.Store(unknown)
+			lockTwice(t, holder)
+			rig.WarmUp(t, waiter)
+			k := rig.Lock(t, holder)
+			has := make(chan *redlock.Lock, 1)
+			go func() {
+				lock, err := waiter.Lock(t.Context(), "a", rig.TTL, redlock.WithRetry(redlock.Forever, 10*time.Second))
+				assert.NoError(t, err)
+				has <- lock
+			}()
+			time.Sleep(100 * time.Millisecond)
+			require.Equal(t, 1, rig.Waiting(t, nodes))
+			sent, released := sentTo(nodes[0]), time.Now()
+			require.NoError(t, k.Unlock(t.Context()))
+			next := <-has
+			assert.Equal(t, []string{first, "exists"}, sent()[:2])
+			assert.Less(t, time.Since(released), 20*time.Millisecond, "it asks by itself after 10 s only")
+			require.NoError(t, next.Unlock(t.Context()))
+		})
+	}
 }

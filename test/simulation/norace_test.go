@@ -1,6 +1,0 @@
-//go:build !race
-
-package simulation_test
-
-// defaultSeeds is how many histories a plain go test runs.
-const defaultSeeds = 300
