@@ -1,0 +1,61 @@
+package suites
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/b0401464/redlock/test/servers"
+)
+
+// wrapper stands for redis-server where redsync's tests look for it. They let servers
+// listen everywhere, on ports of their own choice, and need those only of the eight last
+// ones: the others are asked on their sockets.
+const wrapper = `#!/bin/sh
+config=$(cat)
+case $config in
+*"port 5124"*) set -- ;;
+*) set -- --port 0 ;;
+esac
+exec '%s' - --bind 127.0.0.1 "$@" <<END
+$config
+END
+`
+
+func TestRedsyncsOwnTestsPass(t *testing.T) {
+	const module, version = "github.com/go-redsync/redsync/v4", "v4.18.1"
+	dir := copyModule(t, module, version, "testdata/redsync")
+	tests := testsIn(t, filepath.Join(dir, "*_test.go"))
+	bin := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "redis-server"), fmt.Appendf(nil, wrapper, servers.Program(t)), 0o700)) //nolint:gosec // a program
+	drivers := ""
+	if os.Getenv("REDLOCK_LONG") == "" {
+		drivers = "/^goredis_v9$" // the others look at the same servers by other clients
+	}
+
+	suite{
+		name: "redsync", version: version, tests: tests,
+		differs: map[string]difference{
+			"TestSetNXOnExtendAcquiresLockWhenKeyIsExpired": {
+				"no extension takes a lock again that has run out: another one may have had it meanwhile",
+				"mutex didn't extend",
+			},
+			"TestMutexLockUnlockSplit": {
+				"who knows the value of a lock does not have the lock",
+				"mutex unlock failed: this library does not unlock by a value",
+			},
+		},
+		leftOut: map[string]string{
+			"TestScripts_Hash": "the hashes of redsync's scripts, which are not run here",
+			"TestRedisErrorIs": "an error type of redsync's, with no lock in it",
+			"TestRedisErrorAs": "an error type of redsync's, with no lock in it",
+		},
+		command: func(t *testing.T, run string) *exec.Cmd {
+			return goTest(t, dir, run+drivers, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+		},
+	}.check(t)
+}
