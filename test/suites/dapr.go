@@ -3,6 +3,7 @@ package suites
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/dapr/components-contrib/lock"
@@ -10,18 +11,24 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-// A lockStore is a component of Dapr that locks by one Locker and unlocks by another one, as
-// two sidecars of an application do: who unlocks knows the name of the owner, and nothing else.
-type lockStore struct{ locks, unlocks *redlock.Locker }
+// A lockStore is a component of Dapr whose calls go to two Lockers in turn, as those of an
+// application with two sidecars may. So the one that unlocks knows the name of the owner, and
+// nothing else.
+type lockStore struct {
+	sidecars [2]*redlock.Locker
+	calls    atomic.Int64
+}
 
-func (lockStore) InitLockStore(context.Context, lock.Metadata) error { return nil }
+func (s *lockStore) next() *redlock.Locker { return s.sidecars[s.calls.Add(1)%2] }
+
+func (*lockStore) InitLockStore(context.Context, lock.Metadata) error { return nil }
 
 // Close does nothing: the Lockers are those of the test.
-func (lockStore) Close() error { return nil }
+func (*lockStore) Close() error { return nil }
 
-func (s lockStore) TryLock(ctx context.Context, req *lock.TryLockRequest) (*lock.TryLockResponse, error) {
+func (s *lockStore) TryLock(ctx context.Context, req *lock.TryLockRequest) (*lock.TryLockResponse, error) {
 	ttl := time.Duration(req.ExpiryInSeconds) * time.Second
-	_, err := s.locks.TryLock(ctx, req.ResourceID, ttl, redlock.WithOwner(req.LockOwner))
+	_, err := s.next().TryLock(ctx, req.ResourceID, ttl, redlock.WithOwner(req.LockOwner))
 	if err != nil && !errors.Is(err, redlock.ErrContended) {
 		return nil, err
 	}
@@ -29,8 +36,9 @@ func (s lockStore) TryLock(ctx context.Context, req *lock.TryLockRequest) (*lock
 }
 
 // Unlock removes the lock that the owner has. If another one has it by then, it stays.
-func (s lockStore) Unlock(ctx context.Context, req *lock.UnlockRequest) (*lock.UnlockResponse, error) {
-	state, err := s.unlocks.Inspect(ctx, req.ResourceID)
+func (s *lockStore) Unlock(ctx context.Context, req *lock.UnlockRequest) (*lock.UnlockResponse, error) {
+	locker := s.next()
+	state, err := locker.Inspect(ctx, req.ResourceID)
 	switch {
 	case err != nil:
 		return nil, err
@@ -41,7 +49,7 @@ func (s lockStore) Unlock(ctx context.Context, req *lock.UnlockRequest) (*lock.U
 	case state.Holder.Owner != req.LockOwner:
 		return &lock.UnlockResponse{Status: lock.LockBelongsToOthers}, nil
 	}
-	switch err = s.unlocks.Break(ctx, req.ResourceID, state.Holder.Mark); {
+	switch err = locker.Break(ctx, req.ResourceID, state.Holder.Mark); {
 	case errors.Is(err, redlock.ErrOtherHolder):
 		return &lock.UnlockResponse{Status: lock.LockBelongsToOthers}, nil
 	case err != nil:

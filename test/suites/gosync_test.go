@@ -16,6 +16,7 @@ import (
 )
 
 func TestGosOwnMutexTestsPass(t *testing.T) {
+	t.Parallel()
 	source := filepath.Join(strings.TrimSpace(output(t, goTool(t, ".", "env", "GOROOT"))), "src", "sync", "mutex_test.go")
 	tests := testsIn(t, source)
 	program := buildWith(t, source, "sync", library+"/test/suites/gosync", tests)

@@ -24,9 +24,12 @@ func onNodes(t *testing.T, body func(t *testing.T, one, other *redlock.Locker), 
 }
 
 func TestVaultsExerciseOfABackendPasses(t *testing.T) {
+	t.Parallel()
 	const module = "github.com/hashicorp/vault/sdk"
 	checkSelf(t, "Vault's HA backend exercise", versionOf(t, module), func(t *testing.T) {
+		t.Helper()
 		onNodes(t, func(t *testing.T, one, other *redlock.Locker) {
+			t.Helper()
 			t.Run("two servers", func(t *testing.T) {
 				physical.ExerciseHABackend(t, haBackend{one}, haBackend{other})
 			})
@@ -36,6 +39,7 @@ func TestVaultsExerciseOfABackendPasses(t *testing.T) {
 		})
 		t.Run("with tokens", func(t *testing.T) {
 			onNodes(t, func(t *testing.T, one, other *redlock.Locker) {
+				t.Helper()
 				physical.ExerciseHABackend(t, fencingBackend{haBackend{one}}, fencingBackend{haBackend{other}})
 			}, redlock.WithFencing(rig.FenceKeep))
 		})
@@ -43,12 +47,15 @@ func TestVaultsExerciseOfABackendPasses(t *testing.T) {
 }
 
 func TestDaprsConformanceOfALockStorePasses(t *testing.T) {
+	t.Parallel()
 	const module = "github.com/dapr/components-contrib"
 	checkSelf(t, "Dapr's lock conformance", versionOf(t, module), func(t *testing.T) {
+		t.Helper()
 		onNodes(t, func(t *testing.T, one, other *redlock.Locker) {
+			t.Helper()
 			config, err := conformance.NewTestConfig("redlock", nil, nil)
 			require.NoError(t, err)
-			conformance.ConformanceTests(t, nil, lockStore{locks: one, unlocks: other}, config)
+			conformance.ConformanceTests(t, nil, &lockStore{sidecars: [2]*redlock.Locker{one, other}}, config)
 		})
 	})
 }

@@ -30,7 +30,7 @@ func TestRedislocksOwnTestsPass(t *testing.T) {
 			},
 			"TestLock_Refresh": {
 				"no extension shortens what a key has left on a server: a late copy of an older one could",
-				"expected ~1m0s, got 59m",
+				"expected ~1m0s, got ",
 			},
 		},
 		leftOut: map[string]string{
@@ -44,6 +44,7 @@ func TestRedislocksOwnTestsPass(t *testing.T) {
 			"TestObtain_retry_failure": "a lock of 50 ms must last until the other caller has tried for 10 ms",
 		},
 		command: func(t *testing.T, run string) *exec.Cmd {
+			t.Helper()
 			return goTest(t, dir, run, "REDLOCK_SUITE_NODES="+server.Addr())
 		},
 	}.check(t)

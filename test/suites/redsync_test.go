@@ -27,6 +27,7 @@ END
 `
 
 func TestRedsyncsOwnTestsPass(t *testing.T) {
+	t.Parallel()
 	const module, version = "github.com/go-redsync/redsync/v4", "v4.18.1"
 	dir := copyModule(t, module, version, "testdata/redsync")
 	tests := testsIn(t, filepath.Join(dir, "*_test.go"))
@@ -55,6 +56,7 @@ func TestRedsyncsOwnTestsPass(t *testing.T) {
 			"TestRedisErrorAs": "an error type of redsync's, with no lock in it",
 		},
 		command: func(t *testing.T, run string) *exec.Cmd {
+			t.Helper()
 			return goTest(t, dir, run+drivers, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 		},
 	}.check(t)

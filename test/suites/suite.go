@@ -76,21 +76,23 @@ func (s suite) check(t *testing.T) {
 	}
 	line := fmt.Sprintf("%s, %s: %d of %d tests run, in %d cases; %d passed", s.name, s.version, len(names), len(s.tests), cases, passed)
 	if len(again) > 0 {
-		line += fmt.Sprintf("; run again: %s", strings.Join(again, ", "))
+		line += "; run again: " + strings.Join(again, ", ")
 	}
 	t.Log(line + told("differ", differs) + told("left out", s.leftOut))
 }
 
 // told tells of tests, those with the same reason together.
-func told(what string, reasons map[string]string) (text string) {
+func told(what string, reasons map[string]string) string {
 	by := make(map[string][]string)
 	for name, reason := range reasons {
 		by[reason] = append(by[reason], name)
 	}
+	var text strings.Builder
 	for _, reason := range slices.Sorted(maps.Keys(by)) {
-		text += fmt.Sprintf("; %s: %s (%s)", what, strings.Join(slices.Sorted(slices.Values(by[reason])), ", "), reason)
+		slices.Sort(by[reason])
+		fmt.Fprintf(&text, "; %s: %s (%s)", what, strings.Join(by[reason], ", "), reason)
 	}
-	return text
+	return text.String()
 }
 
 func oneOf(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }

@@ -15,6 +15,11 @@ import (
 	"github.com/b0401464/redlock"
 )
 
+const (
+	nodeTimeout = 20 * time.Second // for busy machines
+	shortest    = time.Second      // the TTL of a lock that outlives the answer of one
+)
+
 // Errors that the tests compare with.
 var (
 	ErrNotObtained = errors.New("redislock: not obtained")
@@ -36,7 +41,7 @@ func New(client RedisClient) *Client {
 	if !ok {
 		return &Client{err: fmt.Errorf("a %T is no node", client)}
 	}
-	locker, err := redlock.NewSingle(node)
+	locker, err := redlock.NewSingle(node, redlock.WithNodeTimeout(nodeTimeout))
 	return &Client{locker: locker, err: err}
 }
 
@@ -82,9 +87,6 @@ func (c *Client) Obtain(ctx context.Context, key string, ttl time.Duration, opt 
 	}
 	return &Lock{Client: c, lock: lock}, nil
 }
-
-// shortest is the TTL from which on a lock outlives the answer of a busy machine.
-const shortest = time.Second
 
 func (o *Options) translate() (opts []redlock.LockOption, err error) {
 	if o == nil {

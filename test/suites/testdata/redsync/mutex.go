@@ -10,6 +10,8 @@ import (
 	"github.com/go-redsync/redsync/v4/redis"
 )
 
+const nodeTimeout = 20 * time.Second // for busy machines
+
 // A DelayFunc is used to decide the amount of time to wait between retries.
 type DelayFunc func(tries int) time.Duration
 
@@ -63,7 +65,7 @@ func (m *Mutex) Lock() error {
 // obtain locks by lock, with a Locker of m's own.
 func (m *Mutex) obtain(lock func() (*redlock.Lock, error)) (err error) {
 	if m.locker == nil {
-		if m.nodes, m.locker, err = connect(m.pools, redlock.WithDriftFactor(m.driftFactor)); err != nil {
+		if m.nodes, m.locker, err = connect(m.pools, redlock.WithDriftFactor(m.driftFactor), redlock.WithNodeTimeout(nodeTimeout)); err != nil {
 			return err
 		}
 	}
