@@ -11,15 +11,15 @@ import (
 	"github.com/b0401464/redlock"
 )
 
-// A lockStore is a component of Dapr whose calls go to two Lockers in turn, as those of an
-// application with two sidecars may. So the one that unlocks knows the name of the owner, and
-// nothing else.
+// A lockStore is a component of Dapr whose calls go to three Lockers in turn, as those of an
+// application with three sidecars may. So the one that unlocks knows the name of the owner,
+// and nothing else.
 type lockStore struct {
-	sidecars [2]*redlock.Locker
+	sidecars [3]*redlock.Locker
 	calls    atomic.Int64
 }
 
-func (s *lockStore) next() *redlock.Locker { return s.sidecars[s.calls.Add(1)%2] }
+func (s *lockStore) next() *redlock.Locker { return s.sidecars[s.calls.Add(1)%3] }
 
 func (*lockStore) InitLockStore(context.Context, lock.Metadata) error { return nil }
 

@@ -12,13 +12,17 @@ import (
 	"github.com/b0401464/redlock/test/rig"
 )
 
-// onNodes runs body with two Lockers, as of two processes, on one node and on three.
-func onNodes(t *testing.T, body func(t *testing.T, one, other *redlock.Locker), opts ...redlock.Option) {
+// onNodes runs body with three Lockers, as of three processes, on one node and on three.
+func onNodes(t *testing.T, body func(t *testing.T, lockers [3]*redlock.Locker), opts ...redlock.Option) {
 	t.Helper()
 	for _, nodes := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d nodes", nodes), func(t *testing.T) {
 			on := rig.NewReal(t, nodes)
-			body(t, on.Locker(t, opts...), rig.NewRealLocker(t, on.NewClients(t), opts...))
+			var lockers [3]*redlock.Locker
+			for i := range lockers {
+				lockers[i] = rig.NewRealLocker(t, on.NewClients(t), opts...)
+			}
+			body(t, lockers)
 		})
 	}
 }
@@ -28,19 +32,19 @@ func TestVaultsExerciseOfABackendPasses(t *testing.T) {
 	const module = "github.com/hashicorp/vault/sdk"
 	checkSelf(t, "Vault's HA backend exercise", versionOf(t, module), func(t *testing.T) {
 		t.Helper()
-		onNodes(t, func(t *testing.T, one, other *redlock.Locker) {
+		onNodes(t, func(t *testing.T, lockers [3]*redlock.Locker) {
 			t.Helper()
 			t.Run("two servers", func(t *testing.T) {
-				physical.ExerciseHABackend(t, haBackend{one}, haBackend{other})
+				physical.ExerciseHABackend(t, haBackend{lockers[0]}, haBackend{lockers[1]})
 			})
 			t.Run("one Locker", func(t *testing.T) {
-				physical.ExerciseHABackend(t, haBackend{one}, haBackend{one})
+				physical.ExerciseHABackend(t, haBackend{lockers[0]}, haBackend{lockers[0]})
 			})
 		})
 		t.Run("with tokens", func(t *testing.T) {
-			onNodes(t, func(t *testing.T, one, other *redlock.Locker) {
+			onNodes(t, func(t *testing.T, lockers [3]*redlock.Locker) {
 				t.Helper()
-				physical.ExerciseHABackend(t, fencingBackend{haBackend{one}}, fencingBackend{haBackend{other}})
+				physical.ExerciseHABackend(t, fencingBackend{haBackend{lockers[0]}}, fencingBackend{haBackend{lockers[1]}})
 			}, redlock.WithFencing(rig.FenceKeep))
 		})
 	})
@@ -51,11 +55,11 @@ func TestDaprsConformanceOfALockStorePasses(t *testing.T) {
 	const module = "github.com/dapr/components-contrib"
 	checkSelf(t, "Dapr's lock conformance", versionOf(t, module), func(t *testing.T) {
 		t.Helper()
-		onNodes(t, func(t *testing.T, one, other *redlock.Locker) {
+		onNodes(t, func(t *testing.T, lockers [3]*redlock.Locker) {
 			t.Helper()
 			config, err := conformance.NewTestConfig("redlock", nil, nil)
 			require.NoError(t, err)
-			conformance.ConformanceTests(t, nil, &lockStore{sidecars: [2]*redlock.Locker{one, other}}, config)
+			conformance.ConformanceTests(t, nil, &lockStore{sidecars: lockers}, config)
 		})
 	})
 }

@@ -24,6 +24,7 @@ import (
 const (
 	EnvNodes   = "REDLOCK_SUITE_NODES"   // addresses, separated by commas
 	EnvLockers = "REDLOCK_SUITE_LOCKERS" // a number
+	EnvPoll    = "REDLOCK_SUITE_POLL"    // if it is set, they stand in no line, and ask again after that
 )
 
 const (
@@ -35,12 +36,18 @@ const (
 var lockers = sync.OnceValue(func() (all []*redlock.Locker) {
 	n, err := strconv.Atoi(os.Getenv(EnvLockers))
 	check(err)
+	opts := []redlock.Option{redlock.WithNodeTimeout(nodeTimeout), redlock.WithRetry(redlock.Forever, 400*time.Millisecond)}
+	if text := os.Getenv(EnvPoll); text != "" {
+		pause, err := time.ParseDuration(text)
+		check(err)
+		opts = append(opts, redlock.WithoutWaitingLine(), redlock.WithRetry(redlock.Forever, pause))
+	}
 	for range n {
 		var clients []*redis.Client
 		for addr := range strings.SplitSeq(os.Getenv(EnvNodes), ",") {
 			clients = append(clients, redis.NewClient(&redis.Options{Addr: addr}))
 		}
-		l, err := redlock.New(clients, redlock.WithNodeTimeout(nodeTimeout), redlock.WithRetry(redlock.Forever, 400*time.Millisecond))
+		l, err := redlock.New(clients, opts...)
 		check(err)
 		all = append(all, l)
 	}
