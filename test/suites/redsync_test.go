@@ -1,7 +1,6 @@
 package suites
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,27 +11,17 @@ import (
 	"github.com/b0401464/redlock/test/servers"
 )
 
-// wrapper stands for redis-server where redsync's tests look for it. They let servers
-// listen everywhere, on ports of their own choice, and need those only of the eight last
-// ones: the others are asked on their sockets.
-const wrapper = `#!/bin/sh
-config=$(cat)
-case $config in
-*"port 5124"*) set -- ;;
-*) set -- --port 0 ;;
-esac
-exec '%s' - --bind 127.0.0.1 "$@" <<END
-$config
-END
-`
-
 func TestRedsyncsOwnTestsPass(t *testing.T) {
 	t.Parallel()
 	const module, version = "github.com/go-redsync/redsync/v4", "v4.18.1"
 	dir := copyModule(t, module, version, "testdata/redsync")
 	tests := testsIn(t, filepath.Join(dir, "*_test.go"))
 	bin := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(bin, "redis-server"), fmt.Appendf(nil, wrapper, servers.Program(t)), 0o700)) //nolint:gosec // a program
+	program, err := filepath.Abs(servers.Program(t))
+	require.NoError(t, err)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(self, filepath.Join(bin, serverName)))
 	drivers := ""
 	if os.Getenv("REDLOCK_LONG") == "" {
 		drivers = "/^goredis_v9$" // the others look at the same servers by other clients
@@ -57,7 +46,7 @@ func TestRedsyncsOwnTestsPass(t *testing.T) {
 		},
 		command: func(t *testing.T, run string) *exec.Cmd {
 			t.Helper()
-			return goTest(t, dir, run+drivers, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			return goTest(t, dir, run+drivers, envServer+"="+program, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 		},
 	}.check(t)
 }
