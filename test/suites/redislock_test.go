@@ -15,6 +15,7 @@ import (
 const pauses = "how redislock computes pauses: no lock in it"
 
 func TestRedislocksOwnTestsPass(t *testing.T) {
+	t.Parallel()
 	const module, version = "github.com/bsm/redislock", "v0.9.4"
 	server := servers.StartOne(t)
 	dir := copyModule(t, module, version, "redislock", "testdata/redislock")
