@@ -1,6 +1,6 @@
 # Modules to lint and test, by directory. .ci/tools only pins what lint runs; interop
 # is tested by a target of its own, which needs Node.
-MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq test/observability test/linearize
+MODULES = . examples/tracing examples/fencing test/benchmarks cmd/redlock adapters/certmagic adapters/gocron adapters/asynq test/observability test/linearize test/suites
 LINTED  = $(MODULES) test/interop
 
 # Sections that each pairing of libraries enters in make interop.
@@ -173,6 +173,17 @@ linearize: export REDLOCK_LINEARIZE_RESULTS = $(if $(RESULTS),$(abspath $(RESULT
 linearize: ## Have Porcupine check what processes are told on servers that fail, for FOR (60s); then count what stopped ones lose; RESULTS is where the figures go, if anywhere
 	@$(SERVER)
 	go -C test/linearize test $(GOTEST) -v -timeout 0 ./...
+
+# What make suites runs: all of it, or, where it is empty, redsync's tests with one of their
+# six clients alone.
+ALL ?= 1
+
+.PHONY: suites
+suites: export REDLOCK_REQUIRE_REDIS = 1
+suites: export REDLOCK_LONG = $(ALL)
+suites: ## Run the tests that others wrote for redsync, redislock, sync.Mutex, Vault and Dapr upon this library
+	@$(SERVER)
+	go -C test/suites test $(GOTEST) -v -timeout 20m ./...
 
 # What the command is built for; its release recipe says the same.
 SYSTEMS = linux darwin windows

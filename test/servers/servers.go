@@ -61,7 +61,7 @@ func WithArgs(args ...string) Option {
 // goroutine that runs tb.
 func Start(tb testing.TB, n int, opts ...Option) []*Server {
 	tb.Helper()
-	program := findProgram(tb)
+	program := Program(tb)
 	c := config{args: []string{
 		"--bind", "127.0.0.1",
 		"--daemonize", "no",
@@ -108,8 +108,8 @@ func StartOne(tb testing.TB, opts ...Option) *Server {
 // fail.
 func Silence() { redis.SetLogger(&logging.VoidLogger{}) }
 
-// findProgram returns the path of the server's program, or ends tb.
-func findProgram(tb testing.TB) string {
+// Program returns the path of the server's program. It ends tb if there is none.
+func Program(tb testing.TB) string {
 	tb.Helper()
 	name := os.Getenv(envServer)
 	if name == "" {
