@@ -64,7 +64,7 @@ func (v *value) wiped(t time.Time) int {
 	}
 	nodes := 0
 	for _, s := range last {
-		if !s.open && s.why.lost && !s.to.After(t) && s.expires.After(t) {
+		if !s.open && !s.to.After(t) && (s.why.lost && s.expires.After(t) || s.restored && s.would.After(t)) {
 			nodes++
 		}
 	}

@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -67,7 +66,7 @@ func (h *hold) wrong(a, before *answer) string {
 	case errors.Is(a.err, redlock.ErrNoQuorum) && a.call == byExtend:
 		return ""
 	case errors.Is(a.err, redlock.ErrHoldLimit) && a.call == byContext:
-		if h.limit <= 0 || a.to.Before(h.began.Add(h.limit)) {
+		if h.limit <= 0 || a.to.Before(h.began.Add(h.limit-h.process.gained(h.began, a.to))) {
 			return "its limit was not reached"
 		}
 		return ""
@@ -92,6 +91,8 @@ func (h *hold) wronglyReleased(a, before *answer) string {
 		return "the process was told before that it was lost, at " + h.w.clock(h.lostAt)
 	case h.denied(a.to) > spare:
 		return "too many nodes had said that it was not there"
+	case h.denied(a.to)+h.cleared() > spare && !h.unlockedAt.Before(h.untilThen.Add(drift(h.ttl)+slack(h.ttl))):
+		return "it had run out long before, and was removed then"
 	case h.replied(a.to) < h.w.quorum():
 		return "no majority has answered a release"
 	}
@@ -104,9 +105,9 @@ func (h *hold) wronglyReleased(a, before *answer) string {
 // wronglyLost returns what is wrong about an answer that the lock is lost: it had not run out,
 // and was not away from so many nodes.
 func (h *hold) wronglyLost(a, before *answer) string {
-	ranOut := !a.to.Before(a.until)
+	ranOut := !a.to.Before(a.until.Add(-h.process.gained(h.began, a.to)))
 	if a.call == byUnlock || a.call == byWith { // the nodes decide until the keys run out
-		ranOut = !h.unlockedAt.Before(h.untilThen.Add(drift(0)))
+		ranOut = !h.unlockedAt.Before(h.untilThen.Add(drift(0) - h.process.gained(h.began, a.to)))
 	}
 	switch {
 	case before != nil && before.err == nil && before.to.Before(a.from):
@@ -175,13 +176,15 @@ func (v *value) away(node int, from, to time.Time) bool {
 // releases returns the first release that was sent to a node, or nil, and whether nothing was
 // under way or unknown there then.
 func (h *hold) releases(node int) (first *call, clean bool) {
-	follows := false // the script asks on behind what was refused
+	// Behind a SET that was refused the script asks on. Behind a script that was, a release which
+	// the node is owed goes first, if it is for the value that the refusal names.
+	follows := false
 	for _, c := range h.value.calls {
 		switch {
 		case c.node != node || c.unrun():
 		case c.op == release:
 			unknown := func(b *call) bool {
-				return b.node == node && b.from.Before(c.from) && !b.unrun() && (b.err != nil || b.to.IsZero() || b.to.After(c.from))
+				return b != c && b.node == node && !b.from.After(c.from) && !b.unrun() && (b.err != nil || b.to.IsZero() || !b.to.Before(c.from))
 			}
 			return c, !follows && !slices.ContainsFunc(h.value.calls, unknown)
 		case c.op == acquire:
@@ -216,6 +219,23 @@ func (h *hold) count(is func(c *call, clean bool) bool) (nodes int) {
 	return nodes
 }
 
+// cleared returns from how many nodes the lock had been removed by a release of its own
+// before it was unlocked.
+func (h *hold) cleared() (nodes int) {
+	for i := range h.w.nodes {
+		var last *span
+		for _, s := range h.value.spans {
+			if s.node == i && s.from.Before(h.unlockedAt) {
+				last = s
+			}
+		}
+		if last != nil && !last.open && last.to.Before(h.unlockedAt) && last.why.by != nil && last.why.by.op == release {
+			nodes++
+		}
+	}
+	return nodes
+}
+
 // replied returns how many nodes have answered any release by t.
 func (h *hold) replied(t time.Time) int {
 	nodes := make(map[int]bool)
@@ -234,12 +254,15 @@ func (c *call) says(cmd redis.Cmder) {
 		return
 	}
 	reply, _ := of.Result()
-	if all, ok := reply.([]any); ok && len(all) > 0 {
+	all, _ := reply.([]any)
+	if len(all) > 0 {
 		reply = all[0]
 	}
 	n, _ := reply.(int64)
 	c.denied = c.op == release && n <= 0
-	c.refused = c.op == acquire && cmd.Name() == "set" && n != client.IsSet
+	if c.op == acquire {
+		c.refused = cmd.Name() == "set" && n != client.IsSet || len(all) > 1 && all[1] != "ours"
+	}
 }
 
 // checkLasting checks that the nodes have the lock, just after Extend has returned nil, until
@@ -263,74 +286,6 @@ func (v *value) lost(node int, since time.Time) bool {
 	return slices.ContainsFunc(v.spans, func(s *span) bool {
 		return s.node == node && !s.open && s.why.lost && !s.to.Before(since)
 	})
-}
-
-// A within is one call of With whose function was called.
-type within struct {
-	hold  *hold
-	ctx   context.Context //nolint:containedctx // that the function was given
-	err   error           // that the function has returned
-	ended error           // the cause by then, if the context had ended
-	valid bool            // the lock, then
-	from  time.Time       // when that was
-	news  []error
-}
-
-// errWork is what a function may return.
-var errWork = errors.New("the work has failed")
-
-// leaves notes that the function returns err.
-func (x *within) leaves(err error) error {
-	if x.ctx.Err() != nil {
-		x.ended = context.Cause(x.ctx)
-	}
-	x.err, x.valid, x.from = err, x.hold.lock.Valid(), time.Now()
-	x.hold.unlock() // With does, when this returns
-	return err
-}
-
-// judge checks what With has returned, and has told of the release.
-func (x *within) judge(err, ctxErr error) {
-	if x.hold == nil {
-		return // the function was not called
-	}
-	w, h := x.hold.w, x.hold
-	until := h.lock.Until()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	wrong := func(text string) {
-		w.violate("i", h.value.resource, x.from, now, "With of lock #%d returned %v, its function %v, its context had ended with %v: %s",
-			h.value.number, err, x.err, x.ended, text)
-	}
-	over := err != x.err && (errors.Is(err, redlock.ErrLockLost) || errors.Is(err, redlock.ErrHoldLimit)) //nolint:errorlint // it is to be that very error
-	switch {
-	case !over && err != x.err: //nolint:errorlint // likewise
-		wrong("want the function's error itself")
-	case errors.Is(x.ended, redlock.ErrLockLost) && !errors.Is(err, redlock.ErrLockLost), errors.Is(x.ended, redlock.ErrHoldLimit) && !errors.Is(err, redlock.ErrHoldLimit):
-		wrong("want the end of the lock")
-	case over && errors.Is(context.Cause(x.ctx), redlock.ErrUnlocked):
-		wrong("the lock has ended with this With")
-	case over && errors.Is(x.err, errWork) && !errors.Is(err, errWork):
-		wrong("want the function's error, too")
-	case over && ctxErr == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
-		wrong("the caller's context has not ended")
-	case len(x.news) > 1:
-		wrong("its handler was called more than once")
-	case len(x.news) > 0 && (x.news[0] == nil || !x.valid && errors.Is(x.news[0], redlock.ErrLockLost)):
-		wrong(fmt.Sprintf("it is no news that %v", x.news[0]))
-	}
-	if over && errors.Is(err, redlock.ErrLockLost) {
-		h.hears(answer{call: byContext, from: x.from, to: now, err: redlock.ErrLockLost, until: until})
-	}
-	a := answer{call: byWith, from: x.from, to: now, until: until}
-	switch {
-	case len(x.news) > 0:
-		a.err = x.news[0]
-	case !x.valid: // what the release has found is no news then
-		return
-	}
-	h.hears(a)
 }
 
 // hears notes what the program was told of a lock.

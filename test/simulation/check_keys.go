@@ -35,17 +35,28 @@ func (w *world) outlasting() (wait time.Duration) {
 			case h != nil && !h.unlocked:
 				wait = max(wait, time.Until(h.until.Add(drift(h.ttl)+slack(h.ttl))))
 			default:
-				wait = max(wait, owed)
+				wait = max(wait, owed+s.value.stale(s.node))
 			}
 		}
 	}
 	return wait
 }
 
+// stale returns how long tries of a release of the value may take longer, because of
+// connections to a node that were reset: the client finds out about one by each try, as it
+// cannot look at those of the simulation as it does at those of a kernel.
+func (v *value) stale(node int) time.Duration {
+	const pause = 10 * sec // between two tries, at most
+	if len(v.calls) == 0 {
+		return 0
+	}
+	return time.Duration(v.calls[0].process.links[node].stale) * pause
+}
+
 // explained reports whether it is known why a key is still there.
 func (s *span) explained() bool {
 	switch h := s.value.hold; {
-	case s.late, s.stretched, s.value.unreleased(s.node):
+	case s.late, s.stretched, s.restored, s.value.unreleased(s.node):
 		return true
 	case h == nil:
 		return false

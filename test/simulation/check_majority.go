@@ -34,7 +34,7 @@ func (w *world) checkRelease(h *hold) {
 	}
 	nodes := 0
 	for _, s := range h.value.spans {
-		if s.covers(h.released) && !s.late {
+		if s.covers(h.released) && !s.late && !s.restored {
 			nodes++
 		}
 	}

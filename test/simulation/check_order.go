@@ -36,7 +36,7 @@ func (w *world) called(n *node, resource, self string) {
 		switch {
 		case x.process == called.process:
 		case n.serves(resource, x): // who was next has reserved it for after that one
-		case !x.ready(n):
+		case !x.ready(n) || called.process.wentOn():
 			w.stats.Line.Unjudged++
 		case x.came.Before(called.came):
 			w.violate("f", resource, x.joined, time.Now(),

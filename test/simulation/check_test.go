@@ -40,7 +40,7 @@ func (s *scene) at(seconds float64) time.Time {
 
 // lock has a lock be held from start to end.
 func (s *scene) lock(name string, start, end float64) *hold {
-	h := &hold{w: s.world, value: s.value(name, "r"), start: s.at(start), settled: s.at(start + 0.05), end: s.at(end)}
+	h := &hold{w: s.world, process: &process{w: s.world}, value: s.value(name, "r"), start: s.at(start), settled: s.at(start + 0.05), end: s.at(end)}
 	h.value.hold = h
 	s.holds = append(s.holds, h)
 	return h

@@ -58,7 +58,16 @@ func (w *world) counterLost(first, second *hold) bool {
 // of all clocks at the time of the first grant.
 func (w *world) clocksCover(first, second *hold) bool {
 	const counted = ms // by what tokens may be ahead of the clock that was ahead
-	return second.began.After(first.start.Add(w.profile.apart + counted))
+	apart := w.profile.apart
+	if w.profile.leaps > 0 {
+		apart += 2 * farthest
+	}
+	for _, p := range w.everybody { // clocks that stand still are behind
+		for _, s := range p.pauses {
+			apart = max(apart, w.profile.apart+s.length())
+		}
+	}
+	return second.began.After(first.start.Add(apart + counted))
 }
 
 // checkCounter checks that a counter lasts as long as it is to.

@@ -74,7 +74,16 @@ func (c *conn) Write(b []byte) (int, error) {
 
 func (c *conn) request(commands []command) {
 	l := c.link
+	if p := l.process; p.stopped != nil {
+		p.waits = append(p.waits, func() {
+			if !c.closed && c.err == nil {
+				c.request(commands)
+			}
+		})
+		return
+	}
 	f, there, back := l.draw(commands[0].op)
+	l.process.hurry(&commands[0], there+back)
 	l.befalls(f, max(there, back))
 	if c.stuck { // it was forgotten, perhaps long ago
 		l.trouble(0, hangs)
@@ -106,7 +115,7 @@ func (c *conn) answer(m *message, reply []byte) {
 		return
 	default:
 	}
-	p := &parcel{conn: c, takes: m.back, last: &c.lastReply, arrive: func() {
+	p := &parcel{conn: c, takes: m.back, last: &c.lastReply, inward: true, arrive: func() {
 		c.replies = append(c.replies, reply...)
 		c.notify()
 		c.link.w.answered(m)
@@ -121,6 +130,9 @@ func (c *conn) answer(m *message, reply []byte) {
 func (c *conn) reset() {
 	if c.err == nil {
 		c.err = errReset
+		if !c.closed {
+			c.link.stale++
+		}
 	}
 	c.stuck = true
 	delete(c.link.node.conns, c)
@@ -183,6 +195,9 @@ func (c *conn) Close() error {
 	w := c.link.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if c.err != nil && !c.closed {
+		c.link.stale--
+	}
 	c.closed = true
 	delete(c.link.node.conns, c)
 	c.unlisten()

@@ -33,6 +33,7 @@ func (n *node) erase(resource string) {
 	if s := n.here[resource]; s != nil && s.value.hold != nil {
 		n.w.stats.Erased++
 		n.redis.Del(resource)
+		n.copy = nil // a replica that follows
 		n.look(resource, nil, ended{lost: true})
 	}
 }

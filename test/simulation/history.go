@@ -38,7 +38,7 @@ func (w *world) episode(i int) {
 		life, end := context.WithCancel(ctx)
 		defer context.AfterFunc(p.life, end)()
 		for n := range w.profile.workers {
-			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), several: w.random("several", i, p.id, n), panics: w.random("panicking", i, p.id, n), fails: w.random("failing", i, p.id, n), episode: life}
+			k := &worker{w: w, process: p, random: w.random("worker", i, p.id, n), several: w.random("several", i, p.id, n), panics: w.random("panicking", i, p.id, n), fails: w.random("failing", i, p.id, n), writes: w.random("writing", i, p.id, n), episode: life}
 			workers.Go(func() {
 				time.Sleep(evenly(k.random, 0, 100*ms))
 				k.run(w.profile.locks)
@@ -48,6 +48,9 @@ func (w *world) episode(i int) {
 	length := between(r, 2*w.profile.lasting[0]+sec, 3*w.profile.lasting[1]+5*sec)
 	w.close(r, length)
 	w.erase(w.random("erase", i), length)
+	w.stops(w.random("stops", i), length)
+	w.leaps(w.random("leaps", i), length)
+	w.failOvers(w.random("fail over", i), length)
 	w.disturb(r, length)
 	heal()
 	if d := w.profile.keeps; d != 0 {

@@ -125,7 +125,8 @@ func (h *hold) unlock() {
 			h.unlocked, h.unlockedAt, h.untilThen = true, time.Now(), until
 		}
 		if h.end.IsZero() {
-			h.end = time.Now()
+			h.told(until)
+			h.ends()
 			h.w.tell(h.value, "Unlock")
 		}
 	}
@@ -158,17 +159,27 @@ func (h *hold) over(cause error) {
 		return
 	}
 	h.told(until)
-	h.end = now
+	h.ends()
 	w.tell(h.value, "over: %v", cause)
 	h.first.hears(answer{call: byContext, from: h.start, to: now, err: cause, until: until})
-	if errors.Is(cause, redlock.ErrLockLost) && now.Before(until) && h.first.lostAt.IsZero() && !h.first.unlocked {
+	if errors.Is(cause, redlock.ErrLockLost) && now.Before(until.Add(-h.process.gained(h.began, now))) && h.first.lostAt.IsZero() && !h.first.unlocked {
 		h.first.lostAt = now
 	}
 	if valid && !errors.Is(cause, redlock.ErrHoldLimit) {
 		w.violate("b", h.value.resource, h.start, now, "lock #%d is valid after its context has ended: %v", h.value.number, cause)
 	}
-	if late := now.Sub(h.until); late > time.Microsecond {
+	if late := h.end.Sub(h.until); late > time.Microsecond {
 		w.violate("b", h.value.resource, h.start, now, "the context of lock #%d ended %v after Until", h.value.number, late)
+	}
+}
+
+// ends notes that the lock has ended for its holder, just now: or when it has run out, if the
+// process was stopped then, and nobody could do anything since.
+func (h *hold) ends() {
+	h.end = time.Now()
+	if h.end.After(h.until) && h.process.lateFrom(h.until, h.end) {
+		h.end = h.until
+		h.w.stats.LateEnds++
 	}
 }
 
@@ -222,7 +233,7 @@ func (h *hold) extend(ctx context.Context, ttl time.Duration) {
 	a := answer{call: byExtend, from: from, to: time.Now(), err: err, until: h.lock.Until(), ended: ctx.Err() != nil}
 	h.w.mu.Lock()
 	h.hears(a)
-	if errors.Is(err, redlock.ErrLockLost) && a.to.Before(a.until) && h.lostAt.IsZero() && !h.unlocked {
+	if errors.Is(err, redlock.ErrLockLost) && a.to.Before(a.until.Add(-h.process.gained(h.began, a.to))) && h.lostAt.IsZero() && !h.unlocked {
 		h.lostAt = a.to
 	}
 	h.w.mu.Unlock()

@@ -63,7 +63,7 @@ func (c *conn) push(s *miniredis.Subscriber, m miniredis.PubsubMessage) {
 	default:
 	}
 	text := fmt.Appendf(nil, "*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(m.Channel), m.Channel, len(m.Message), m.Message)
-	p := &parcel{conn: c, takes: takes, last: &c.lastReply, arrive: func() {
+	p := &parcel{conn: c, takes: takes, last: &c.lastReply, inward: true, arrive: func() {
 		c.replies = append(c.replies, text...)
 		c.notify()
 	}}

@@ -139,6 +139,15 @@ var mutants = []mutant{
 	{"an Unlock that goes by its release alone", []edit{
 		{"internal/lease/release.go", "res.Outcome == quorum.Released && (tooLate || h.foundGone()):", "res.Outcome == quorum.Released && tooLate:"},
 	}},
+	{"an Unlock that joins what an extension has cleared", []edit{
+		{"internal/lease/extend.go", "		h.cleared = h.cleared || detail == expired\n", "		h.cleared = h.cleared || detail == \"\"\n"},
+	}},
+	{"a context that goes by a timer alone", []edit{
+		{"internal/lease/contexts.go", "if over := c.hold.Ended(); over != nil {", "if over := c.hold.Ended(); over != nil && c.outer != nil {"},
+	}},
+	{"a wall clock that lets locks last when it is set back", []edit{
+		{"internal/clock/clock.go", "	case ahead < last-int64(apart):\n", "	case ahead < last-int64(apart):\n		c.added.Add(ahead - last)\n"},
+	}},
 	{"an Unlock that is never too late", []edit{
 		{"internal/lease/release.go", "		f.Detail = h.lossDetail()\n		return res, f", "		f.Detail = h.lossDetail()\n		return res, nil"},
 	}},

@@ -21,6 +21,7 @@ type link struct {
 	// whichever of them comes first.
 	random [ops]*rand.Rand
 
+	stale  int       // connections that were reset, and the client has not closed
 	ended  bool      // its process is dead
 	dark   int       // black holes that it lies in
 	keeps  bool      // the black hole gives back what it has swallowed when it ends
@@ -92,6 +93,7 @@ type parcel struct {
 	conn   *conn
 	takes  time.Duration
 	last   *time.Time // when the one before it arrives: none overtakes another
+	inward bool       // to the client
 	arrive func()
 }
 
@@ -108,6 +110,8 @@ func (p *parcel) send() {
 func (p *parcel) land() {
 	switch l := p.conn.link; {
 	case p.conn.stuck:
+	case p.inward && l.process.stopped != nil:
+		l.process.waits = append(l.process.waits, p.land)
 	case l.dark == 0:
 		p.arrive()
 	case l.keeps:
@@ -177,7 +181,7 @@ func (l *link) shake() (net.Conn, error) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	switch {
-	case l.dark > 0:
+	case l.dark > 0 || l.process.stopped != nil:
 		return nil, nil
 	case l.node.down, l.ended:
 		return nil, opError("dial", errRefused)

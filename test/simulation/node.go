@@ -27,13 +27,15 @@ type node struct {
 
 	begins time.Time // when it was started last, by its clock
 
-	frozen  bool
-	down    bool
-	loads   time.Time  // until when it loads its data after a restart
-	away    time.Time  // since when it is one of these; zero if it is not
-	backlog []*message // what arrived while it was frozen
-	conns   map[*conn]struct{}
-	here    map[string]*span // by key: what is there now
+	frozen    bool
+	down      bool
+	loads     time.Time  // until when it loads its data after a restart
+	away      time.Time  // since when it is one of these; zero if it is not
+	backlog   []*message // what arrived while it was frozen
+	conns     map[*conn]struct{}
+	here      map[string]*span // by key: what is there now
+	failsOver bool             // that takes over when the node is up again
+	copy      *copied          // what its replica has that is behind; nil if none is
 
 	surprises *rand.Rand // see surprise
 	doubts    *rand.Rand // see doubt
@@ -255,7 +257,12 @@ func (n *node) start(empty bool) {
 	for key := range n.here {
 		n.look(key, nil, ended{})
 	}
+	if n.copy != nil && n.failsOver {
+		n.failsOver = false
+		n.failOver()
+	}
 	n.load(empty)
+	n.copy = nil
 	if empty {
 		n.redis.FlushAll()
 		n.w.wipes = append(n.w.wipes, time.Now())

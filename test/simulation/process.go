@@ -28,6 +28,11 @@ type process struct {
 	end     context.CancelFunc
 	closing bool // it is being shut down, or has died
 
+	clock   clock
+	stopped chan struct{} // closed when it goes on; nil if it is not stopped
+	waits   []func()      // what it sends, and is sent, while it is stopped
+	pauses  []pause
+
 	self     string    // its Locker's name in the line; empty until a node has seen it
 	troubles stretches // when something was wrong for it, in order
 }
@@ -69,6 +74,10 @@ func newProcess(w *world) *process {
 		panic(err) // the simulator is wrong
 	}
 	p.locker = locker
+	p.clock.began, p.clock.random = w.began, w.random("clocks", p.id)
+	if w.profile.stops > 0 || w.profile.leaps > 0 {
+		p.clock.set(locker)
+	}
 	w.everybody = append(w.everybody, p)
 	w.log("process %d begins, recommended client options: %t, in batches: %t, without scripts: %t, may listen: %t, its wall clock is off by %v", p.id, p.hasty, piped, p.plain, !p.deaf, p.wall)
 	return p

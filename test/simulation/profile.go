@@ -23,24 +23,27 @@ type profile struct {
 	held      [2]time.Duration // how long that takes, unless by steps
 	lasting   [2]time.Duration
 
-	far     time.Duration    // links differ by up to this
-	hasty   float64          // share of processes with the recommended client options
-	skewed  bool             // the nodes' clocks run at different rates
-	apart   time.Duration    // by which the processes' wall clocks differ at most
-	several float64          // share of locks on several resources
-	fenced  bool             // all processes take tokens, not only every second one
-	keeps   time.Duration    // how long a node does not vote after a restart; 0 if it does
-	deaf    float64          // share of processes that may not listen
-	mute    bool             // scripts may not publish
-	plain   float64          // share of processes that run no scripts; they take no tokens
-	keep    time.Duration    // of the counters of tokens
-	erases  int              // locks that nodes lose, an episode
-	fair    weather          // in and after an episode
-	foul    weather          // during one
-	faults  int              // an episode
-	struck  [2]time.Duration // how long one lasts
-	kinds   []fault
-	habits  habits
+	far       time.Duration    // links differ by up to this
+	hasty     float64          // share of processes with the recommended client options
+	skewed    bool             // the nodes' clocks run at different rates
+	apart     time.Duration    // by which the processes' wall clocks differ at most
+	several   float64          // share of locks on several resources
+	fenced    bool             // all processes take tokens, not only every second one
+	keeps     time.Duration    // how long a node does not vote after a restart; 0 if it does
+	deaf      float64          // share of processes that may not listen
+	mute      bool             // scripts may not publish
+	plain     float64          // share of processes that run no scripts; they take no tokens
+	keep      time.Duration    // of the counters of tokens
+	erases    int              // locks that nodes lose, an episode
+	failOvers int              // nodes whose replica takes over, an episode
+	stops     int              // processes that are stopped, an episode
+	leaps     int              // wall clocks of processes that jump, an episode
+	fair      weather          // in and after an episode
+	foul      weather          // during one
+	faults    int              // an episode
+	struck    [2]time.Duration // how long one lasts
+	kinds     []fault
+	habits    habits
 }
 
 const (
@@ -54,7 +57,7 @@ var profiles = []func(*rand.Rand) profile{crowd, jitter, mixed, mixed, amnesia, 
 // lines are those in which many wait in line.
 var lines = []func(*rand.Rand) profile{queue, queue, throng}
 
-func pickProfile(r, line, several, plain, quarantine, channel, erasing *rand.Rand) profile {
+func pickProfile(r, line, several, plain, quarantine, channel, erasing, stopping, failing *rand.Rand) profile {
 	p := profiles[r.IntN(len(profiles))](r)
 	if chance(line, 0.2) {
 		p = lines[r.IntN(len(lines))](r)
@@ -76,12 +79,24 @@ func pickProfile(r, line, several, plain, quarantine, channel, erasing *rand.Ran
 	if chance(erasing, 0.3) {
 		p.erases = 1 + erasing.IntN(6)
 	}
+	if chance(failing, 0.15) {
+		p.failOvers = 1 + failing.IntN(5)
+	}
+	switch u := stopping.Float64(); {
+	case u < 0.25:
+		p.stops = 1 + stopping.IntN(4)
+	case u < 0.4:
+		p.leaps = 1 + stopping.IntN(6)
+		p.habits.deaf = max(p.habits.deaf, 0.4)
+	case u < 0.45:
+		p.stops, p.leaps = 1+stopping.IntN(4), 1+stopping.IntN(6)
+	}
 	p.keep = redlock.Forever
 	if chance(r, 0.5) {
 		p.keep = 2 * max(p.lasting[1], waiterTTL) // the least that the longest lock allows
 	}
 	if loses := slices.Contains(p.kinds, restartsEmpty); loses && p.habits.queues == 0 && chance(quarantine, 0.4) {
-		p.keeps, p.erases = max(p.lasting[1], waiterTTL), 0
+		p.keeps, p.erases, p.failOvers = max(p.lasting[1], waiterTTL), 0, 0
 		return p
 	}
 	// Beside a line others that heed none would only be in its way.

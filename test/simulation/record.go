@@ -30,6 +30,10 @@ type span struct {
 	expires time.Time
 	why     ended
 	late    bool // set by a request whose connection the client had closed
+	// restored says that a replica had it that was behind, and would until when the
+	// master would have had it.
+	restored bool
+	would    time.Time
 	// stretched says that such a request has made it last longer.
 	stretched bool
 }

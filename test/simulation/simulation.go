@@ -21,6 +21,14 @@
 //     the key, on any number of nodes; and nodes that are silent when they have just told so.
 //   - The messages by which a node tells a Locker that it is the next one in line.
 //     What befalls replies befalls them too.
+//   - Replicas that take over. A node can be a group of servers behind one name: its replica
+//     falls behind by up to two seconds, the master dies, and what was written in between is
+//     lost, while what was removed in between is there again.
+//   - Processes that are stopped, at any moment, and by chance just between a look at a lock
+//     and the write that it allows. What such a process sends and is sent waits, and so do its
+//     workers. In every second case its clocks stand still meanwhile and move on at once.
+//   - Wall clocks of processes that jump, to and fro, by up to three hours, and by chance
+//     beyond the end of a lock just while it is extended.
 //   - Processes, each a Locker with clients of its own, that use it in every
 //     way there is: Lock, TryLock, With; extensions by hand, to shorter
 //     and to longer TTLs, and automatic ones with and without a limit; contexts that
@@ -74,7 +82,8 @@
 //     a later grant is larger. Where a node has lost a counter since, with its data or
 //     because it was not used for long, that is so if the wall clocks of the
 //     processes, which are up to half a day apart, differ by less than the time
-//     between the two. Counters last as long as they are to, and no longer.
+//     between the two. Counters last as long as they are to, and no longer. Where all have
+//     tokens, a Fence accepts no write of a holder behind that of a later one.
 //
 //   - (h) A call that gets no lock is told why: not that too few nodes answer if nothing
 //     was wrong for its process, nor that another one has the lock if a majority of the
@@ -91,9 +100,18 @@
 //
 // # What is not
 //
-// A process that is paused between a look at its lock and what it does next; a
-// section counts until its context has ended only. Clocks of processes that
-// jump; where they differ, it is by what they propose for tokens. Sentinel, Cluster, errors
+// The timers of a process that is stopped. They fire in the bubble: what they do reaches
+// nobody before the process goes on, but it is done, so that a round is given up, say, whose
+// answers a process that really was stopped would find beside its timer. Where the clocks
+// stand still, the timers that end locks are late instead, by up to a second. The simulation
+// looks at the contexts then, within 20 ms, as the timers of a process that goes on would. The
+// interval of a lock that ran out while its process was stopped ends with its validity:
+// nobody could act after that. What a stopped process may do, a write behind a look from
+// before, is counted and not judged, but by the Fence. The place in line of a process that was
+// stopped a moment ago is not judged either.
+//
+// A machine whose timers stand still together with its monotonic clock. Slots of a Cluster
+// that move, replicas that answer while the master does, and two masters at a time. Errors
 // that a server answers, but that it loads its data.
 //
 // A seed governs everything but the order of goroutines that run at the same
@@ -152,16 +170,19 @@ type Stats struct {
 	Batched    int           // calls in them
 	Messages   int           // by which nodes have told a Locker that it is the next one
 
-	Faults  [faultKinds]int // besides what befell single messages
-	Loads   int             // nodes that loaded their data after a restart
-	Erased  int             // locks that nodes lost, while they went on
-	Missing int             // nodes that went silent when they had just said that a lock was gone
-	Hung    int             // connections, with a request or a reply lost
-	Cut     int             // connections, with a request lost
-	Reset   int             // connections, instead of a reply
-	Delayed int             // messages by a second or more
-	Copies  int             // applied after the client had closed the connection
-	Failed  int             // calls that came back with an error of the network
+	Faults    [faultKinds]int // besides what befell single messages
+	Loads     int             // nodes that loaded their data after a restart
+	Erased    int             // locks that nodes lost, while they went on
+	Stopped   int             // processes that were, for a while
+	Leaps     int             // wall clocks of processes that jumped
+	FailOvers int             // nodes whose replica took over, which was behind
+	Missing   int             // nodes that went silent when they had just said that a lock was gone
+	Hung      int             // connections, with a request or a reply lost
+	Cut       int             // connections, with a request lost
+	Reset     int             // connections, instead of a reply
+	Delayed   int             // messages by a second or more
+	Copies    int             // applied after the client had closed the connection
+	Failed    int             // calls that came back with an error of the network
 
 	Line LineStats
 
@@ -170,6 +191,10 @@ type Stats struct {
 	Affirmed   int     // calls and contexts that told a holder that all went well
 	Denied     int     // of those that told that the lock was lost
 	Unsure     int     // of those that told anything else
+	Writes     int     // behind a look that has found the lock valid
+	LateWrites int     // of them, when another one had been granted, as the process was stopped in between
+	Refused    int     // by a Fence
+	LateEnds   int     // contexts that ended late, as the process was stopped
 	Overlaps   int     // pairs of holders at the same time, excused by that
 	Excused    int     // locks that a loss of data had left on less than a majority
 	Tokens     int     // pairs of grants whose tokens were compared
@@ -196,6 +221,13 @@ func (s *Stats) Add(t *Stats) {
 	s.Loads += t.Loads
 	s.Erased += t.Erased
 	s.Missing += t.Missing
+	s.FailOvers += t.FailOvers
+	s.Stopped += t.Stopped
+	s.Leaps += t.Leaps
+	s.Writes += t.Writes
+	s.LateWrites += t.LateWrites
+	s.Refused += t.Refused
+	s.LateEnds += t.LateEnds
 	s.Hung += t.Hung
 	s.Cut += t.Cut
 	s.Reset += t.Reset
@@ -222,22 +254,23 @@ func (s *Stats) String() string {
 	return fmt.Sprintf(`%v of virtual time
 %d locks, %d of them on several resources, %d extensions, %d scripts run by nodes, %d messages; %d calls in %d batches
 %d nodes frozen, %d restarted, %d restarted empty, %d unplugged; %d black holes around a node, %d between it and a process
-%d loaded their data; the clocks of %d were off; %d locks erased, %d nodes silent when they had said that one was gone
+%d loaded their data; the clocks of %d were off; %d replicas took over; %d locks erased, %d nodes silent when they had said that one was gone
 %d connections hung, %d cut, %d reset after a request was applied; %d messages of a second or more
 %d requests applied after the client had closed the connection; %d calls failed
 %v
 %d contexts of the program's own panicked; %d calls that got no lock were told why; %d locks excused for a loss of data, and %d overlaps; %d keys left behind, all explained
+%d processes stopped, %d wall clocks of processes jumped; %d writes, %d of them late, %d refused by a fence; %d contexts that ended late in stopped processes
 holders were told %d times that all went well, %d times that the lock was lost, and %d times something else
 %d pairs of fencing tokens compared, for %d of them the clocks stand in
 %d waits after everything was healed, the longest %.0f %% of its bound`,
 		s.Life.Round(time.Minute),
 		s.Locks, s.Several, s.Extensions, s.Commands, s.Messages, s.Batched, s.Batches,
 		f[freezes], f[restarts], f[restartsEmpty], f[unplugged], f[blackHole], f[blackHolePair],
-		s.Loads, f[jumps], s.Erased, s.Missing,
+		s.Loads, f[jumps], s.FailOvers, s.Erased, s.Missing,
 		s.Hung, s.Cut, s.Reset, s.Delayed,
 		s.Copies, s.Failed,
 		&s.Line,
 		s.Panics, s.Told, s.Excused, s.Overlaps, s.LeftBehind,
-		s.Affirmed, s.Denied, s.Unsure, s.Tokens, s.Clocked,
+		s.Stopped, s.Leaps, s.Writes, s.LateWrites, s.Refused, s.LateEnds, s.Affirmed, s.Denied, s.Unsure, s.Tokens, s.Clocked,
 		s.Waits, 100*s.WaitShare)
 }

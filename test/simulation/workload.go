@@ -30,7 +30,8 @@ type worker struct {
 	random  *rand.Rand
 	several *rand.Rand // for locks on several resources
 	panics  *rand.Rand
-	fails   *rand.Rand      // what functions return
+	fails   *rand.Rand // what functions return
+	writes  *rand.Rand
 	episode context.Context //nolint:containedctx // ends when everything is healed
 }
 
@@ -52,6 +53,7 @@ type plan struct {
 
 func (k *worker) run(locks int) {
 	for range locks {
+		k.process.gate()
 		if k.over() {
 			return
 		}
@@ -70,6 +72,7 @@ func (k *worker) rest(d time.Duration) {
 	case <-timer.C:
 	case <-k.episode.Done():
 	}
+	k.process.gate()
 }
 
 func (k *worker) plan() plan {
@@ -227,6 +230,7 @@ func (k *worker) section(ctx context.Context, h *hold, p plan) {
 	r := k.random
 	if held := k.w.profile.held; held[1] > 0 {
 		k.work(ctx, between(r, held[0], held[1]))
+		k.write(ctx, h)
 		return
 	}
 	for range r.IntN(k.w.profile.steps + 1) {
@@ -242,6 +246,7 @@ func (k *worker) section(ctx context.Context, h *hold, p plan) {
 		case !k.work(ctx, length):
 			return
 		}
+		k.write(ctx, h)
 		if !k.over() && chance(r, k.w.profile.habits.extends) {
 			k.extend(h, p) //nolint:contextcheck // it may go on after its context has ended
 		}
@@ -255,6 +260,7 @@ func (k *worker) section(ctx context.Context, h *hold, p plan) {
 func (k *worker) work(ctx context.Context, length time.Duration) bool {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
+	defer k.process.gate()
 	select {
 	case <-timer.C:
 	case <-k.episode.Done():

@@ -33,6 +33,7 @@ type world struct {
 	holds    []*hold
 	waiters  []*waiter           // in the order of their calls
 	places   map[place]time.Time // when each was given first
+	stores   map[string]*store   // by resource
 	events   []event
 	found    []Violation
 	stats    Stats
@@ -43,9 +44,9 @@ type world struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, began: time.Now(), values: make(map[[2]string]*value), places: make(map[place]time.Time)}
+	w := &world{seed: seed, began: time.Now(), values: make(map[[2]string]*value), places: make(map[place]time.Time), stores: make(map[string]*store)}
 	random := w.random("profile")
-	w.profile = pickProfile(random, w.random("line"), w.random("several"), w.random("plain"), w.random("quarantine"), w.random("channel"), w.random("erasing"))
+	w.profile = pickProfile(random, w.random("line"), w.random("several"), w.random("plain"), w.random("quarantine"), w.random("channel"), w.random("erasing"), w.random("stopping"), w.random("failing over"))
 	for i := range w.profile.nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
