@@ -209,6 +209,9 @@ func (v *Call) refused(err error) {
 // callNext has the script let the next one go, behind a release that has been carried out.
 func (v *Call) callNext(done client.Answer) client.Answer {
 	a := v.script(v.Command, nil)
+	if linesRefused(a.Err) {
+		v.doWithoutLine(a.Err)
+	}
 	if all, ok := a.Reply.([]any); ok && a.Err == nil && len(all) >= 2 && all[1] == ReservedMark {
 		all[0], done.Reply = done.Reply, all
 	}

@@ -87,19 +87,29 @@ func (v *Call) exchange(first *client.Answer) client.Answer {
 	if v.Command.Plain == nil || a.Err == nil {
 		return a
 	}
-	moves := redis.HasErrorPrefix(a.Err, "TRYAGAIN")
-	if moves || redis.HasErrorPrefix(a.Err, "NOPERM") || redis.HasErrorPrefix(a.Err, "CROSSSLOT") {
+	if refusal := a.Err; linesRefused(refusal) {
 		v.wanted.copied.Store(true)
-		a = v.script(v.Command.Plain, nil)
-		switch {
-		case a.Err != nil:
-		case moves:
-			v.Node.line.moves.add(v.resource())
-		default:
-			v.Node.Mute()
+		if a = v.script(v.Command.Plain, nil); a.Err == nil {
+			v.doWithoutLine(refusal)
 		}
 	}
 	return a
+}
+
+// linesRefused reports whether an error says that a script cannot use a resource and its line.
+func linesRefused(err error) bool {
+	return err != nil && (movesSlot(err) || redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "CROSSSLOT"))
+}
+
+func movesSlot(err error) bool { return redis.HasErrorPrefix(err, "TRYAGAIN") }
+
+// doWithoutLine has the resource do without a line for a while, as that error says.
+func (v *Call) doWithoutLine(refusal error) {
+	if movesSlot(refusal) {
+		v.Node.line.moves.add(v.resource())
+	} else {
+		v.Node.Mute()
+	}
 }
 
 // script runs the script of a command. first is what was said to it, nil if it was not sent

@@ -239,3 +239,48 @@ func TestANativeReleaseLetsTheNextOneInLineGo(t *testing.T) {
 		})
 	}
 }
+
+// The line of a resource has permissions of its own. Where they are missing a release is to find
+// that out now and then only: an error costs a round trip, and may open a circuit breaker.
+func TestANativeReleaseThatMayNotUseTheLineHasTheNodeDoWithoutLines(t *testing.T) {
+	for name, unknown := range map[string]bool{"a command": false, "a script": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 1)
+				refused := refuseLines(t, nodes[0], unknown)
+				l := rig.NewLocker(t, nodes, redlock.WithAutoPipeline())
+				lockTwice(t, l)
+				time.Sleep(2 * time.Minute)
+				refused.Store(0)
+				for range 20 {
+					rig.LockOnce(t, l, "a")
+					synctest.Wait()
+				}
+				assert.Positive(t, refused.Load(), "it may be allowed by now")
+				assert.LessOrEqual(t, refused.Load(), int64(2), "a look, and the script")
+				rig.RequireFree(t, nodes...)
+			})
+		})
+	}
+}
+
+// refuseLines has a node refuse commands that name the key of a line, and counts them. It knows
+// DELEX unless unknown is set.
+func refuseLines(t *testing.T, n *rig.Node, unknown bool) *atomic.Int64 {
+	t.Helper()
+	newDeleter(t, n) // starts the server
+	var refused atomic.Int64
+	n.Server().SetPreHook(func(c *server.Peer, cmd string, args ...string) bool {
+		switch {
+		case cmd == "DELEX" && unknown:
+			c.WriteError("ERR unknown command 'DELEX'")
+		case slices.Contains(args, "{a}:redlock:line"):
+			refused.Add(1)
+			c.WriteError("NOPERM No permissions to access a key")
+		default:
+			return false
+		}
+		return true
+	})
+	return &refused
+}
