@@ -196,11 +196,12 @@ func (v *Call) wantsScript(a client.Answer) bool {
 	return v.Command.Plain != nil && (!told || waits != 0)
 }
 
-// refused takes note of an error that the command which went first was answered with.
-func (v *Call) refused(err error) {
+// refused takes note of an error that the command of that name which went first was answered
+// with. That of a script says nothing of the server's commands, which may be others by now.
+func (v *Call) refused(name string, err error) {
 	if err != nil {
 		v.copied = !client.Unrun(err) && !client.Unknown(err)
-		if v.Command.Op == OpRelease {
+		if v.Command.Op == OpRelease && name != plain {
 			v.Node.native.told(noneHas)
 		}
 	}

@@ -78,3 +78,28 @@ func TestOnlyTheClientsOfGoRedisAreSentSET(t *testing.T) {
 	assert.False(t, newNode(new(fake)).native.sets, "it may know scripts only")
 	assert.True(t, newNode(new(redis.Client)).native.sets)
 }
+
+// Another server may have taken over, and another call have found out what that one has.
+func TestAScriptThatGoesFirstTellsNothingOfTheCommandsOfItsServer(t *testing.T) {
+	var asked []any
+	n := newNode(clientFunc(func(cmd redis.Cmder) error {
+		asked = append(asked, cmd.Args()[1])
+		if len(asked) == 1 {
+			return replyError("NOSCRIPT No matching script.")
+		}
+		cmd.(client.Once).SetVal(int64(1))
+		return nil
+	}))
+	v := newCall(t, n, &Command{
+		Op: OpRelease, Script: script.ReleaseGate, Once: true, Native: true,
+		Args:  script.ReleaseGate.Args([]any{"a", "{a}line", "{a}next"}, testValue, "locker", "pop", int64(30)),
+		Plain: &Command{Op: OpRelease, Script: script.Release, Args: script.Release.Args([]any{"a"}, testValue), Once: true, Native: true},
+	})
+	v.native = plain
+	n.native.told(delex)
+	in, _, err := v.ask(time.Now(), nil)
+	require.NoError(t, err)
+	assert.Equal(t, Removed, in.Kind)
+	assert.Len(t, asked, 2)
+	assert.Equal(t, delex, *n.native.deletes.Load())
+}

@@ -77,11 +77,12 @@ func (v *Call) exchange(first *client.Answer) client.Answer {
 		if !wants {
 			return a
 		}
+		name := v.native
 		v.native, first, v.again = "", nil, time.Now()
 		if v.Command.Op == OpRelease && a.Err == nil {
 			return v.callNext(a)
 		}
-		v.refused(a.Err)
+		v.refused(name, a.Err)
 	}
 	a := v.script(v.Command, first)
 	if v.Command.Plain == nil || a.Err == nil {
