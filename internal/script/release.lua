@@ -1,8 +1,9 @@
 -- KEYS resources; ARGV[1] value, for one resource ARGV[2] "try" to tell which command of the server does the same; returns 1 if all were ours and are removed, -1 if one was not; those that were are removed all the same; or {that, "native", which: "delex", "delifeq" or "none"}.
 
 if #KEYS == 1 and not ARGV[2] then
-  if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end
-  return -1
+  if redis.call("GET", KEYS[1]) ~= ARGV[1] then return -1 end
+  redis.call("DEL", KEYS[1]) -- finds nothing where time goes on in a script, and it has run out
+  return 1
 end
 
 -- include native.lua

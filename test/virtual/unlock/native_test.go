@@ -284,3 +284,25 @@ func refuseLines(t *testing.T, n *rig.Node, unknown bool) *atomic.Int64 {
 	})
 	return &refused
 }
+
+// Time goes on in the scripts of some servers: a key can run out there between two commands.
+func TestAReleaseWhoseKeyRunsOutWithinTheScriptHasRemovedIt(t *testing.T) {
+	for name, opts := range map[string][]redlock.Option{"at a gate": {redlock.WithAutoPipeline()}, "without a line": {redlock.WithoutWaitingLine()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := rig.New(t, 1)
+				newDeleter(t, nodes[0]).unknown.Store(true)
+				l := rig.NewLocker(t, nodes, opts...)
+				lockTwice(t, l)
+				k := rig.Lock(t, l)
+				nodes[0].Server().SetPreHook(func(c *server.Peer, cmd string, _ ...string) bool {
+					if cmd == "DEL" {
+						c.WriteInt(0)
+					}
+					return cmd == "DEL"
+				})
+				assert.NoError(t, k.Unlock(t.Context()))
+			})
+		})
+	}
+}
