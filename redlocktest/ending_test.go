@@ -41,7 +41,7 @@ func TestHoldersOfFrozenNodesEndAtOnceWithTheTest(t *testing.T) {
 		nodes.Freeze()
 		began := time.Now()
 		of.end()
-		assert.Zero(t, time.Since(began))
+		assert.Less(t, time.Since(began), time.Millisecond, "a moment for each to come to rest")
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/b0401464/redlock/internal/value"
 )
 
-// settle is how long a release that is under way may take.
+// settle is how long what is under way to the nodes may take.
 const settle = time.Second
 
 // RequireFree fails the test if a resource is locked or a Locker waits for one, and says

@@ -240,6 +240,7 @@ func (ns Nodes) Hold(resource string, opts ...redlock.LockOption) *Holder {
 		t.Fatalf("redlocktest: Hold: %v", err)
 	}
 	h := &Holder{Lock: lock, nodes: ns}
+	h.settle(true)
 	t.Cleanup(func() {
 		ns.Up() // else each one waits for what does not answer
 		h.Release()
@@ -251,9 +252,31 @@ func (ns Nodes) Hold(resource string, opts ...redlock.LockOption) *Holder {
 // bubble would hide that a test is stuck.
 const held = 1000 * time.Hour
 
-// Release gives the lock back, as Unlock does, and the next waiter is woken. It does nothing
-// if the lock is gone.
-func (h *Holder) Release() { _ = h.Lock.Unlock(context.Background()) }
+// Release gives the lock back on all nodes that answer, and the next waiter is woken. It does
+// nothing if the lock is gone.
+func (h *Holder) Release() {
+	_ = h.Lock.Unlock(context.Background())
+	h.settle(false)
+}
+
+// settle waits until something is there on each node that answers, or nothing of the holder:
+// Lock and Unlock wait for a majority only, and the next caller may ask another node first.
+func (h *Holder) settle(there bool) {
+	key, pause := h.Lock.Resources()[0], time.Nanosecond // in which everybody in a bubble comes to rest
+	for end := time.Now().Add(settle); time.Now().Before(end); pause = min(2*pause, time.Millisecond) {
+		if !slices.ContainsFunc(h.nodes, func(n *Node) bool {
+			value, err := n.redis.Get(key)
+			settled := err == nil
+			if !there {
+				settled = value != h.Lock.Value()
+			}
+			return n.redis.Answers() && !settled
+		}) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
 
 // Expire lets the lock run out now, as if the holder had died. No waiter is told: each finds
 // the lock gone at its next look, within a second.

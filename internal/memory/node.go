@@ -110,6 +110,13 @@ func (n *Node) Freeze() {
 	}
 }
 
+// Answers reports whether the node is neither frozen nor down.
+func (n *Node) Answers() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.frozen == nil && !n.down
+}
+
 // Thaw has a frozen node go on.
 func (n *Node) Thaw() {
 	n.mu.Lock()
