@@ -17,7 +17,7 @@ import (
 // attempts are cut off for a node timeout, too few nodes answer.
 func (r *Request) see(res round.Result, start clock.Time, took time.Duration, cut bool) {
 	lines := &r.calls.Queues
-	if res.TimedOut {
+	if res.TimedOut || r.calls.Nodes.Late(took, r.timeout()) {
 		took = 0 // nobody knows how long an answer takes
 	}
 	switch {

@@ -194,6 +194,7 @@ func (r *Request) next(took time.Duration, res *round.Result) bool {
 	f, gate := r.calls.Nodes, r.calls.Nodes.Gate(r.resource)
 	s := waitqueue.Facts{
 		Now: time.Now(), Random: rand.Float64, Gate: gate != round.NoGate, Listens: r.wait.listens, Pace: r.Hold.Place.Pace(),
+		Unknown: res.TimedOut || f.Late(took, r.timeout()),
 	}
 	if s.Gate {
 		s.Well = !f.Slow(gate) && !f.Silent(gate, r.timeout())

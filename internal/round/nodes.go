@@ -170,6 +170,12 @@ func (f *Nodes) Go(do func()) { f.lanes.Go(do) }
 // Slow reports whether a node is not to be waited for alone; see [node.Node.Slow].
 func (f *Nodes) Slow(node int) bool { return f.each[node].Slow() }
 
+// Late reports whether an attempt has taken much longer than each of the nodes usually does:
+// they had hung, and may be well again.
+func (f *Nodes) Late(took, timeout time.Duration) bool {
+	return !slices.ContainsFunc(f.each, func(n *node.Node) bool { return took <= n.Lateness(timeout) })
+}
+
 // Renewal returns how often to ask a gate that is far away; see [node.Node.Renewal].
 func (f *Nodes) Renewal(node int) (d time.Duration, far bool) { return f.each[node].Renewal() }
 

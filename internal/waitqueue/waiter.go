@@ -150,6 +150,7 @@ type Facts struct {
 	Now    time.Time
 	Random func() float64 // in [0, 1)
 
+	Unknown bool          // how long an attempt takes: nodes have hung in this one
 	Gate    bool          // the resource has one
 	Well    bool          // that may still tell this Locker when it is its turn
 	Listens bool          // something listens for that, or tries to
@@ -170,7 +171,7 @@ func (w *Waiter) Next(took time.Duration, res *round.Result, s *Facts) bool {
 	if res.Twice {
 		took /= 2
 	}
-	if !res.TimedOut && (w.trip == 0 || took < w.trip) {
+	if !s.Unknown && (w.trip == 0 || took < w.trip) {
 		w.trip = took
 	}
 	pause := time.Duration(0)
@@ -196,10 +197,10 @@ func (w *Waiter) Next(took time.Duration, res *round.Result, s *Facts) bool {
 	}
 	// A pause that would outlast the wait is cut so that the wait ends with one more
 	// attempt. With MaxWait that has to be over then; how long it takes is not known
-	// where the last one has timed out.
+	// where nodes have hung in the last one.
 	if w.MaxWait > 0 {
 		reserve := 2 * w.trip
-		if res.TimedOut {
+		if s.Unknown {
 			reserve = max(reserve, left/4)
 		}
 		left = max(left-reserve, 0)
