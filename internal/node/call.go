@@ -50,12 +50,13 @@ type Call struct {
 	Sent    time.Time
 	Once    bool // go-redis is kept from sending a command again
 
-	queue  *batch.Queue // what commands go through; nil if each goes by itself
-	apart  bool         // they share no batch
-	native string       // the command of the server that goes first, until it has; empty for none
-	again  time.Time    // when the script was asked behind that; zero if it was not
-	copied bool         // it may have done something though it has failed
-	unsent bool         // an acquire was not sent, as the server cannot delete what it would grant
+	queue   *batch.Queue // what commands go through; nil if each goes by itself
+	apart   bool         // they share no batch
+	native  string       // the command of the server that goes first, until it has; empty for none
+	again   time.Time    // when the script was asked behind that; zero if it was not
+	copied  bool         // it may have done something though it has failed
+	unsent  bool         // an acquire was not sent, as the server cannot delete what it would grant
+	awaited bool         // somebody waits for what a native release has released, and is to be called
 	// told says that its failure has been told of, or that there is none to tell of.
 	told   atomic.Bool
 	wanted wanted         // what is sent is
@@ -217,13 +218,17 @@ func (v *Call) file(in Vote) {
 // run calls the node, or goes on with what it has said already, and brings the call
 // to its end.
 func (v *Call) run(first *client.Answer) {
-	in, answered := Vote{Kind: Failed, Err: client.ErrNoReturn, Effect: Maybe}, false
+	in, answered, filed := Vote{Kind: Failed, Err: client.ErrNoReturn, Effect: Maybe}, false, false
 	// If the client or the handler calls runtime.Goexit, too. The place is given up
 	// after the report: who waits for the lanes waits for that as well.
 	defer func() {
-		v.conclude(in)
+		if !filed {
+			v.conclude(in)
+		}
 		v.Place.Done(answered)
-		v.file(in)
+		if !filed {
+			v.file(in)
+		}
 	}()
 	defer func() {
 		if !v.told.Swap(true) && in.Kind == Failed {
@@ -256,6 +261,14 @@ func (v *Call) run(first *client.Answer) {
 		got = Vote{Kind: Failed, Err: err, Slow: got.Slow, Effect: got.Effect}
 	}
 	in = got
+	if v.awaited && err == nil {
+		// The node has said what has become of the lock. To call the next one may take long, or fail.
+		filed = true
+		v.told.Store(true)
+		v.conclude(in)
+		v.file(in)
+		v.callNext()
+	}
 }
 
 // GiveUp is told that the node has not answered for the node timeout, so that the next

@@ -208,13 +208,13 @@ func (v *Call) refused(name string, err error) {
 }
 
 // callNext has the script let the next one go, behind a release that has been carried out.
-func (v *Call) callNext(done client.Answer) client.Answer {
+func (v *Call) callNext() {
 	a := v.script(v.Command, nil)
 	if linesRefused(a.Err) {
 		v.doWithoutLine(a.Err)
 	}
-	if all, ok := a.Reply.([]any); ok && a.Err == nil && len(all) >= 2 && all[1] == ReservedMark {
-		all[0], done.Reply = done.Reply, all
+	var in Vote
+	if a.Err == nil && in.read(v.Command, a.Reply) == nil {
+		v.tell(v.Command, &in)
 	}
-	return done
 }

@@ -28,6 +28,7 @@ func (v *Call) ask(begun time.Time, first *client.Answer) (in Vote, answered boo
 		err = in.read(c, a.Reply)
 		n.native.told(in.native)
 		v.tell(c, &in)
+		in.Next = in.Next || v.awaited
 	}
 	in.Effect, in.Twice = v.effect(c, in.Kind, err, begun), !v.again.IsZero()
 	if err == nil && in.had && v.first() {
@@ -78,10 +79,12 @@ func (v *Call) exchange(first *client.Answer) client.Answer {
 			return a
 		}
 		name := v.native
-		v.native, first, v.again = "", nil, time.Now()
+		v.native, first = "", nil
 		if v.Command.Op == OpRelease && a.Err == nil {
-			return v.callNext(a)
+			v.awaited = true
+			return a
 		}
+		v.again = time.Now()
 		v.refused(name, a.Err)
 	}
 	a := v.script(v.Command, first)

@@ -14,10 +14,10 @@ func (s *scene) unlocked(h *hold, at float64, err error) {
 	h.answers = append(h.answers, answer{call: byUnlock, from: s.at(at), to: s.at(at + 1), err: err})
 }
 
-// releases has these nodes answer a release of a lock, half a second after it began.
-func (s *scene) releases(h *hold, at float64, denied bool, nodes ...int) {
+// releases has these nodes answer a release of a lock, from its fifth second on and half a second later.
+func (s *scene) releases(h *hold, denied bool, nodes ...int) {
 	for _, n := range nodes {
-		h.value.calls = append(h.value.calls, &call{node: n, op: release, from: s.at(at), to: s.at(at + 0.5), denied: denied})
+		h.value.calls = append(h.value.calls, &call{node: n, op: release, from: s.at(5), to: s.at(5.5), denied: denied})
 	}
 }
 
@@ -35,20 +35,20 @@ func TestTheCheckersFindAReleaseThatWasNone(t *testing.T) {
 			s.unlocked(h, 5, nil)
 		})
 	}
-	assert.Empty(t, told(func(s *scene, h *hold) { s.releases(h, 5, false, 0, 1) }))
-	assert.Equal(t, []string{"i"}, told(func(s *scene, h *hold) { s.releases(h, 5, false, 0) }), "no majority")
-	assert.Equal(t, []string{"i"}, told(func(s *scene, h *hold) { s.releases(h, 5, true, 0, 1) }), "it was not there")
+	assert.Empty(t, told(func(s *scene, h *hold) { s.releases(h, false, 0, 1) }))
+	assert.Equal(t, []string{"i"}, told(func(s *scene, h *hold) { s.releases(h, false, 0) }), "no majority")
+	assert.Equal(t, []string{"i"}, told(func(s *scene, h *hold) { s.releases(h, true, 0, 1) }), "it was not there")
 	assert.Empty(t, told(func(s *scene, h *hold) {
 		h.value.calls = append(h.value.calls, &call{node: 0, op: extend, from: s.at(4)})
-		s.releases(h, 5, true, 0, 1)
+		s.releases(h, true, 0, 1)
 	}), "something is unknown of one of the two")
 	assert.Equal(t, []string{"i"}, told(func(s *scene, h *hold) {
-		s.releases(h, 5, false, 0, 1)
+		s.releases(h, false, 0, 1)
 		h.lostAt = s.at(4)
 	}), "it was told otherwise before")
 	assert.Equal(t, []string{"i"}, told(func(s *scene, h *hold) {
 		h.end = s.at(3)
-		s.releases(h, 5, false, 0, 1)
+		s.releases(h, false, 0, 1)
 		next := s.lock("2", 4, 8)
 		s.on(next, 0, 3.5, 8, ended{expired: true})
 		s.on(next, 1, 3.5, 8, ended{expired: true})
@@ -76,7 +76,7 @@ func TestTheCheckersFindNoQuorumWhereAMajorityHasAnswered(t *testing.T) {
 	assert.Equal(t, []string{"i"}, stage(t, func(s *scene) {
 		h := s.lock("1", 1, 5)
 		s.onAll(h, 0.5, 10)
-		s.releases(h, 5, false, 0, 1)
+		s.releases(h, false, 0, 1)
 		s.unlocked(h, 5, redlock.ErrNoQuorum)
 	}))
 }
