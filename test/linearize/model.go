@@ -64,6 +64,15 @@ const (
 	impossible
 )
 
+// A part is what a model demands besides a mutex with leases.
+type part int
+
+const (
+	ofOwners part = iota
+	ofTokens
+	ofAnswers
+)
+
 var kinds = [...]string{
 	"grant", "extend", "valid", "lease over", "unlocked", "ends", "lost", "break", "break: another has it", "inspect: held",
 	"inspect: free", "inspect: tokens", "impossible",
@@ -72,6 +81,7 @@ var kinds = [...]string{
 // An input is an operation of a model. Its output is nothing: what was told is in the kind.
 type input struct {
 	kind  kind
+	part  part   // of what is impossible
 	id    int    // of the section, from 1
 	name  string // of the section
 	lease int
@@ -79,10 +89,12 @@ type input struct {
 	text  string // for people
 }
 
-// wants reports whether the model has a use for an operation of this kind.
-func (m *Model) wants(k kind) bool {
-	switch k {
-	case held, free, impossible:
+// wants reports whether the model has a use for an operation.
+func (m *Model) wants(in *input) bool {
+	switch in.kind {
+	case impossible:
+		return [...]bool{ofOwners: m.Owners, ofTokens: m.Tokens, ofAnswers: m.Answers}[in.part]
+	case held, free:
 		return m.Owners
 	case counter:
 		return m.Tokens
