@@ -33,7 +33,11 @@ func (c *caller) outstay(held context.Context, id string, lock *redlock.Lock) {
 		// Not by the context, which may tell too late, and for that reason.
 		time.Sleep(min(max(time.Until(lock.Until()), 2*time.Millisecond), 100*time.Millisecond))
 	}
-	time.Sleep(c.upTo(200 * time.Millisecond))
+	after := 200 * time.Millisecond
+	if c.chance(15) {
+		after = 3 * time.Second // when no node can have a key any more
+	}
+	time.Sleep(c.upTo(after))
 }
 
 // look asks the lock, or its context, if it is to be relied on.
