@@ -185,6 +185,10 @@ func TestRequireFreeSaysWhatIsLeftWhereAndByWhom(t *testing.T) {
 		unnamed, err := nodes.Locker().Lock(t.Context(), "b", time.Hour)
 		require.NoError(t, err)
 		require.NoError(t, nodes[0].Client().Set(t.Context(), "hits", 5, 0).Err()) // no lock
+		for _, n := range nodes { // a Lock waits for a majority of them
+			has := func() bool { return n.Client().Exists(t.Context(), "a", "b").Val() == 2 }
+			require.Eventually(t, has, time.Minute, time.Millisecond)
+		}
 		nodes[0].Freeze()
 
 		said := failure(t, nodes.RequireFree)

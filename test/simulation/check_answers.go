@@ -184,7 +184,7 @@ func (h *hold) releases(node int) (first *call, clean bool) {
 		case c.node != node || c.unrun():
 		case c.op == release:
 			unknown := func(b *call) bool {
-				return b != c && b.node == node && !b.from.After(c.from) && !b.unrun() && (b.err != nil || b.to.IsZero() || !b.to.Before(c.from))
+				return b != c && b.node == node && !b.from.After(c.from) && (b.err != nil && !b.unrun() || b.to.IsZero() || !b.to.Before(c.from))
 			}
 			return c, !follows && !slices.ContainsFunc(h.value.calls, unknown)
 		case c.op == acquire:

@@ -39,6 +39,7 @@ var mutants = []mutant{
 		{"internal/lease/hold.go", "h.lease, h.since = lease{start: start, ttl: ttl, drift: drift}, start.Moment()", "h.lease, h.since = lease{start: h.now(), ttl: ttl}, start.Moment()"},
 	}},
 	{"release without comparing the value", []edit{
+		{"internal/script/release.lua", "if redis.call(\"GET\", KEYS[1]) == ARGV[1] then", "if redis.call(\"GET\", KEYS[1]) then"},
 		{"internal/script/release.lua", "elseif value == ARGV[1] then", "elseif value then"},
 	}},
 	{"a re-armed node counted as held", []edit{

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	locks "github.com/b0401464/redlock/internal/value"
 )
 
 // A waiter is one call of Lock, TryLock or With, from its beginning until it has
@@ -132,7 +134,7 @@ func (n *node) lined(m *message, c *command, before []gateView, answer string) {
 		if reserved := after[i].reserved; reserved != "" && reserved != before[i].reserved {
 			n.w.called(n, l.resource, reserved)
 		}
-		if undone := c.undoes && before[i].held == ""; ran && c.op == release && !c.keeps && !undone && after[i].held == "" {
+		if undone := c.undoes && before[i].held == ""; ran && c.op == release && !c.keeps && !undone && (after[i].held == "" || after[i].held == locks.Kept) {
 			n.w.passedOn(n, c, l.resource, after[i].reserved)
 		}
 	}
