@@ -11,8 +11,8 @@ import (
 type Model struct {
 	Name    string
 	Owners  bool // whom Inspect names has it, and nobody where it names none
-	Tokens  bool // tokens grow in the order of the grants
-	Answers bool // what Unlock, Extend, contexts and Break say of a lock that is gone, or is not
+	Tokens  bool // tokens grow in the order of the grants, and are there where they have to be
+	Answers bool // what Unlock, Extend, looks and Break say of a lock that is gone, or is not, and of its Until
 }
 
 // Models are those that a history is checked with.
