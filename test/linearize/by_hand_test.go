@@ -249,6 +249,15 @@ var byHand = []struct {
 		broken(50, 55, OK),
 		lock("b", 10, 58, 200),
 	}, nil},
+	{"an automatic extension that was made before a Break, and that the holder heard of after a look behind it", [][]Event{
+		automatic(lock("a", 0, 5, 100, looked(70, 71, OK, 100), looked(150, 151, RanOut, 140), unlock(160), unlocked(165, RanOut))),
+		broken(50, 55, OK),
+		lock("b", 10, 58, 150),
+	}, nil},
+	{"an automatic extension that was made after a Break", [][]Event{
+		automatic(lock("a", 0, 5, 100, looked(70, 71, OK, 100), looked(170, 171, RanOut, 160), unlock(180), unlocked(185, RanOut))),
+		broken(50, 55, OK),
+	}, []string{"mutex with leases"}},
 	{"a Break of the one before, which hits the next one", [][]Event{
 		lock("a", 0, 5, 100, unlock(20), unlocked(25, OK)),
 		lock("b", 10, 26, 200, unlock(80), unlocked(85, Lost)),

@@ -115,7 +115,7 @@ func (m *Model) step(s state, in *input) (possible bool, next state) {
 		}
 		return true, state{in.id, in.lease, max(s.token, in.token)}
 	case keep:
-		s.lease = in.lease
+		s.lease = max(s.lease, in.lease) // what was asked for earlier may be heard of later
 		return ours, s
 	case touch, held:
 		return ours, s

@@ -102,7 +102,9 @@ func (k *lockBuilder) shown(e *Event) {
 		return
 	}
 	if k.later(e.Until) {
-		k.renewed(k.seen, e.T, e.Until)
+		// It may have been asked for before that look, and answered after it: no longer than its
+		// TTL before the Until.
+		k.renewed(min(k.seen, e.Until-k.most), e.T, e.Until)
 		k.placed = max(k.placed, e.Until) // which is later than the answers of the nodes
 	}
 	k.steady(e)
