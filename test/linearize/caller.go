@@ -3,7 +3,9 @@
 package linearize
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/b0401464/redlock"
@@ -31,27 +33,38 @@ func (c *caller) outstay(held context.Context, id string, lock *redlock.Lock) {
 		// Not by the context, which may tell too late, and for that reason.
 		time.Sleep(min(max(time.Until(lock.Until()), 2*time.Millisecond), 100*time.Millisecond))
 	}
-	time.Sleep(c.upTo(200 * time.Millisecond))
+	after := 200 * time.Millisecond
+	if c.chance(15) {
+		after = 3 * time.Second // when no node can have a key any more
+	}
+	time.Sleep(c.upTo(after))
 }
 
 // look asks the lock, or its context, if it is to be relied on.
 func (c *caller) look(held context.Context, id string, lock *redlock.Lock) bool {
+	return c.lookBy(held, id, lock, c.chance(50))
+}
+
+// lookBy is look, by Valid or by the context.
+func (c *caller) lookBy(held context.Context, id string, lock *redlock.Lock, valid bool) bool {
 	e := Event{What: Looked, ID: id, From: monotonic()}
 	var over error
-	if c.chance(50) {
+	if !valid {
 		over = held.Err()
 	} else if !lock.Valid() {
-		over = held.Err()
+		over = cmp.Or(held.Err(), errNotValid)
 	}
 	e.T = monotonic()
 	if over != nil {
-		over = context.Cause(held)
+		over = cmp.Or(context.Cause(held), over)
 	}
 	e.Until = onClock(lock.Until())
 	resultOf(&e, over)
 	c.record.put(&e)
 	return over == nil
 }
+
+var errNotValid = errors.New("not valid, though its context has not ended")
 
 func (c *caller) extend(held context.Context, id string, lock *redlock.Lock) {
 	ctx, ttl := context.WithoutCancel(held), c.ttl()
@@ -60,7 +73,9 @@ func (c *caller) extend(held context.Context, id string, lock *redlock.Lock) {
 		defer cancel()
 		ctx = short
 	}
-	c.record.put(&Event{T: monotonic(), What: Extend, ID: id, TTL: int64(ttl)})
+	asked := Event{T: monotonic(), What: Extend, ID: id, TTL: int64(ttl)}
+	asked.Until = onClock(lock.Until())
+	c.record.put(&asked)
 	err := lock.Extend(ctx, ttl)
 	e := Event{T: monotonic(), What: Extended, ID: id, Until: onClock(lock.Until())}
 	resultOf(&e, err)

@@ -48,7 +48,7 @@ func Check(h *History) []Verdict {
 func (m *Model) operations(h *History) []porcupine.Operation {
 	var all []porcupine.Operation
 	for _, op := range operations(h) {
-		if m.wants(op.Input.(*input).kind) {
+		if m.wants(op.Input.(*input)) {
 			all = append(all, op)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package linearize checks histories of real processes that lock on real servers with a
-// checker that this project has not written: Porcupine, which decides if a concurrent
-// history could have come from a model that does one operation after the other.
+// Package linearize checks histories of real processes that lock on real servers with
+// Porcupine, which decides if a concurrent history could have come from a model that does one
+// operation after the other. The search is Porcupine's, the model is this project's.
 //
 // It is for tests only. Workers are processes of their own: the test's binary runs itself
 // again. Before and after each call, a worker writes down what it asks and what it is told,

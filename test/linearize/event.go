@@ -25,7 +25,7 @@ type Event struct {
 	Auto     bool   `json:"auto,omitempty"` // it is extended automatically
 
 	From   int64  `json:"from,omitempty"`  // of Looked: before the look
-	Until  int64  `json:"until,omitempty"` // what Lock.Until says, on the same clock
+	Until  int64  `json:"until,omitempty"` // what Lock.Until says, on the same clock: behind T where a call follows
 	Token  int64  `json:"token,omitempty"`
 	Mark   string `json:"mark,omitempty"`
 	Result Result `json:"result,omitempty"`

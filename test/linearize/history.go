@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// fencedPrefix begins the names of resources that are locked with tokens, always.
+const fencedPrefix = "fenced"
+
 // A History is what workers have written down, by locks and by calls.
 type History struct {
 	Nodes    int
@@ -106,6 +109,15 @@ func (h *History) resources() []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// neverGranted returns which of the resources nobody was granted.
+func (h *History) neverGranted(of []string) []string {
+	granted := make(map[string]bool)
+	for _, s := range h.Sections {
+		granted[s.Asked.Resource] = granted[s.Asked.Resource] || s.granted()
+	}
+	return slices.DeleteFunc(slices.Clone(of), func(resource string) bool { return granted[resource] })
 }
 
 // end returns a moment after everything.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock/test/servers"
@@ -84,6 +85,7 @@ func play(t *testing.T, figures *Figures, nodes int, seed uint64, length time.Du
 	})
 	h := (&Run{Nodes: nodes, Seed: seed, Length: length, Dir: dir, Streams: streams()}).Play(t)
 	figures.Add(h)
+	assert.Empty(t, h.neverGranted(resources), "a lock that lets nobody in would pass")
 	defer func() {
 		if t.Failed() {
 			figures.Refused++

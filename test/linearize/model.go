@@ -11,8 +11,8 @@ import (
 type Model struct {
 	Name    string
 	Owners  bool // whom Inspect names has it, and nobody where it names none
-	Tokens  bool // tokens grow in the order of the grants
-	Answers bool // what Unlock, Extend, contexts and Break say of a lock that is gone, or is not
+	Tokens  bool // tokens grow in the order of the grants, and are there where they have to be
+	Answers bool // what Unlock, Extend, looks and Break say of a lock that is gone, or is not, and of its Until
 }
 
 // Models are those that a history is checked with.
@@ -64,6 +64,15 @@ const (
 	impossible
 )
 
+// A part is what a model demands besides a mutex with leases.
+type part int
+
+const (
+	ofOwners part = iota
+	ofTokens
+	ofAnswers
+)
+
 var kinds = [...]string{
 	"grant", "extend", "valid", "lease over", "unlocked", "ends", "lost", "break", "break: another has it", "inspect: held",
 	"inspect: free", "inspect: tokens", "impossible",
@@ -72,6 +81,7 @@ var kinds = [...]string{
 // An input is an operation of a model. Its output is nothing: what was told is in the kind.
 type input struct {
 	kind  kind
+	part  part   // of what is impossible
 	id    int    // of the section, from 1
 	name  string // of the section
 	lease int
@@ -79,10 +89,12 @@ type input struct {
 	text  string // for people
 }
 
-// wants reports whether the model has a use for an operation of this kind.
-func (m *Model) wants(k kind) bool {
-	switch k {
-	case held, free, impossible:
+// wants reports whether the model has a use for an operation.
+func (m *Model) wants(in *input) bool {
+	switch in.kind {
+	case impossible:
+		return [...]bool{ofOwners: m.Owners, ofTokens: m.Tokens, ofAnswers: m.Answers}[in.part]
+	case held, free:
 		return m.Owners
 	case counter:
 		return m.Tokens
@@ -103,7 +115,7 @@ func (m *Model) step(s state, in *input) (possible bool, next state) {
 		}
 		return true, state{in.id, in.lease, max(s.token, in.token)}
 	case keep:
-		s.lease = in.lease
+		s.lease = max(s.lease, in.lease) // what was asked for earlier may be heard of later
 		return ours, s
 	case touch, held:
 		return ours, s

@@ -56,6 +56,12 @@ var mutants = []mutant{
 	{"validity that ends a fifth of a second late", []edit{
 		{"internal/lease/hold.go", "	left := h.lease.left(now)\n", "	left := h.lease.left(now)\n	if left <= 0 {\n		left = max(h.lease.left(now)+max(200*time.Millisecond-now.Since(h.lease.start)+h.lease.ttl-h.lease.drift, 0), 0)\n	}\n"},
 	}},
+	{"a lock that runs out before its Until", []edit{
+		{"internal/lease/hold.go", "	left := h.lease.left(now)\n", "	left := h.lease.left(now) - 20*time.Millisecond\n"},
+	}},
+	{"a lock that does not tell its token", []edit{
+		{"fence.go", "	return k.hold.Token()\n", "	return 0\n"},
+	}},
 	{"an extension that compares nothing", []edit{
 		{"internal/script/extend.lua", "then return -2 end", "then missing = false end"},
 		{"internal/script/extend.lua", "if value ~= ARGV[1] then missing = true end", "if not value then missing = true end"},

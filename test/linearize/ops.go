@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -22,7 +21,7 @@ type builder struct {
 	ops     []porcupine.Operation
 	ids     map[string]int
 	marks   map[string]*Section
-	broken  map[string]int64 // when a Break of the section was first called
+	broken  map[string]int64 // when a Break of the section was first called that may have removed it
 	grants  []interval       // in the order of their calls
 	end     int64
 }
@@ -47,7 +46,7 @@ func operations(h *History) []porcupine.Operation {
 		b.grants[i].ret = min(b.grants[i].ret, b.grants[i+1].ret)
 	}
 	for _, c := range h.Calls {
-		if s := b.marks[c.Asked.Mark]; s != nil && c.Asked.What == Break {
+		if s := b.marks[c.Asked.Mark]; s != nil && c.Asked.What == Break && (c.Told == nil || c.Told.Result != Other) {
 			if at, known := b.broken[s.Asked.ID]; !known || c.Asked.T < at {
 				b.broken[s.Asked.ID] = c.Asked.T
 			}
@@ -79,141 +78,6 @@ func (b *builder) open(call int64) int64 {
 	}
 	return b.end
 }
-
-// A lockBuilder makes operations of one section, event by event.
-type lockBuilder struct {
-	*builder
-
-	id    int
-	name  string
-	lease int
-	until int64 // of the lease
-	ttl   int64 // of it
-	seen  int64 // when it was last known to be valid: at that look's beginning
-	ended bool  // it was told that it is over
-}
-
-// section adds what a lock was from its grant on.
-func (b *builder) section(s *Section) {
-	if s.Ended != nil && s.Ended.What == Failed {
-		b.named(s.Ended, s.Asked.T)
-	}
-	if !s.granted() {
-		return // nobody relies on it, and it keeps others out for its TTL at most
-	}
-	e := s.Ended
-	k := &lockBuilder{builder: b, id: b.ids[s.Asked.ID], name: s.Asked.ID, lease: 1, until: e.Until, ttl: s.Asked.TTL, seen: e.T}
-	k.add(s.Asked.T, min(e.T, e.Until), &input{kind: acquire, lease: 1, token: e.Token})
-	for i := 0; i < len(s.Events); i++ {
-		asked, told := &s.Events[i], (*Event)(nil)
-		if asked.What == Looked {
-			k.looked(asked)
-			continue
-		}
-		if i++; i < len(s.Events) {
-			told = &s.Events[i]
-		}
-		if asked.What == Extend {
-			k.extended(asked, told)
-		} else {
-			k.unlocked(asked, told)
-			return
-		}
-	}
-	k.expires(k.open(k.until))
-}
-
-func (k *lockBuilder) add(call, ret int64, in *input) {
-	in.id, in.name = k.id, k.name
-	k.builder.add(k.id, call, ret, in)
-}
-
-// expires adds the end of the present lease. By closes it has no effect any more.
-func (k *lockBuilder) expires(closes int64) {
-	if k.until < closes {
-		k.add(k.until, closes, &input{kind: expire, lease: k.lease})
-	}
-}
-
-// renewed adds that another lease was found to follow the present one.
-func (k *lockBuilder) renewed(call, told, until int64) {
-	ret := min(told, until)
-	k.expires(ret)
-	k.lease++
-	k.until = until
-	k.add(call, ret, &input{kind: keep, lease: k.lease})
-}
-
-// later reports whether until is that of another lease than the present one. Each is told
-// early by up to a millisecond.
-func (k *lockBuilder) later(until int64) bool { return until > k.until+int64(2*time.Millisecond) }
-
-func (k *lockBuilder) looked(e *Event) {
-	switch {
-	case e.Result == Canceled: // the caller's context, above that of the lock
-	case e.Result == OK && k.later(e.Until): // it was extended automatically since the look before
-		k.renewed(k.seen, e.T, e.Until)
-		fallthrough
-	case e.Result == OK:
-		// The holder of a lock that was broken is not told, by design.
-		if at, broken := k.broken[k.name]; !broken || e.T < at {
-			k.add(e.From, e.T, &input{kind: touch})
-		}
-		k.seen = e.From
-	case k.ended || e.T >= k.until:
-		k.ended = true
-	case e.Result == Lost:
-		k.add(k.seen, e.T, &input{kind: gone, text: e.Text})
-		k.ended = true
-	default: // it ran out early, as clocks have jumped
-		k.until, k.ended = min(k.until, k.seen), true
-	}
-}
-
-func (k *lockBuilder) extended(asked, told *Event) {
-	switch {
-	case told == nil: // the worker was killed
-	case told.Result == OK:
-		k.renewed(asked.T, told.T, told.Until)
-		k.seen, k.ttl = asked.T, asked.TTL
-	case told.Result == Lost:
-		k.add(asked.T, told.T, &input{kind: gone, text: told.Text})
-		k.ended = true
-	case told.Result == RanOut && told.T < k.until: // by a shorter lease, which came too late
-		k.until, k.ended = min(k.until, asked.T), true
-	default:
-		k.until = min(k.until, told.Until)
-	}
-}
-
-func (k *lockBuilder) unlocked(asked, told *Event) {
-	call, ret, in := asked.T, k.open(asked.T), &input{kind: leave}
-	if told != nil {
-		in.text = told.Text
-		switch told.Result {
-		case OK:
-			ret, in.kind = told.T, release
-			// The library may have released the lock by itself when it ran out, and tells who
-			// asks before the keys would have run out that it was in time.
-			if call < k.until+k.drift() {
-				call = min(call, k.until)
-			}
-		case Lost, RanOut:
-			ret, in.kind = told.T, gone
-		default:
-		}
-	}
-	if in.kind == leave {
-		k.expires(k.open(k.until))
-	} else {
-		k.expires(ret)
-	}
-	k.add(call, ret, in)
-}
-
-// drift returns how much longer keys last than the lease is valid, by the default options, and
-// a millisecond by which Until may be told early.
-func (k *lockBuilder) drift() int64 { return k.ttl/100 + int64(4*time.Millisecond) }
 
 // breaks adds a Break.
 func (b *builder) breaks(c *Call) {
@@ -275,5 +139,5 @@ func (b *builder) named(told *Event, call int64) {
 	default:
 		return
 	}
-	b.add(0, call, told.T, &input{kind: impossible, text: fmt.Sprintf("names %s, %s", told.By, why)})
+	b.add(0, call, told.T, &input{kind: impossible, part: ofOwners, text: fmt.Sprintf("names %s, %s", told.By, why)})
 }

@@ -5,7 +5,9 @@ package linearize
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +21,8 @@ const envResults = "REDLOCK_LINEARIZE_RESULTS"
 // A result is what a run leaves.
 type result struct {
 	Date      string         `json:"date"`
-	Seed      uint64         `json:"seed"` // the first one
+	Commit    string         `json:"commit,omitempty"` // of what was run; none where there is no repository
+	Seed      uint64         `json:"seed"`             // the first one
 	Length    string         `json:"length"`
 	Histories int            `json:"histories,omitempty"`
 	Refused   int            `json:"refused"`
@@ -44,8 +47,19 @@ func writeResult(t *testing.T, name string, r *result) {
 	if dir == "" || t.Failed() {
 		return
 	}
-	r.Date = time.Now().UTC().Format("2 January 2006")
+	r.Date, r.Commit = time.Now().UTC().Format("2 January 2006"), commit(t)
 	text, err := json.MarshalIndent(r, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".json"), append(text, '\n'), 0o600)) //nolint:gosec // where the caller says
+}
+
+// commit names the commit that is tested, and tells if files differ from it.
+func commit(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "git", "describe", "--always", "--exclude", "*", "--abbrev=12", "--dirty=, and changes").Output()
+	if err != nil {
+		t.Logf("the result names no commit: %v", err)
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }

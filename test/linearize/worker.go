@@ -35,9 +35,6 @@ type job struct {
 	Load  *workload // nil for what all calls of the library take
 }
 
-// fencedPrefix begins the names of resources that are locked with tokens, always.
-const fencedPrefix = "fenced"
-
 // resources are what all workers contend for. The counters of the first one begin apart, and
 // ahead of every clock.
 var resources = []string{fencedPrefix + "-ahead", fencedPrefix, fencedPrefix + "-2", "plain", "plain-2"}
@@ -198,7 +195,7 @@ func (c *caller) locked(ctx context.Context, asked *Event, lock *redlock.Lock, e
 		defer cancel()
 		ctx = short
 	}
-	c.tell(Unlock, asked.ID)
+	c.tell(Unlock, asked.ID, lock)
 	c.told(Unlocked, asked.ID, lock.Unlock(ctx))
 }
 
@@ -221,9 +218,10 @@ func (c *caller) granted(asked *Event, lock *redlock.Lock) {
 	c.record.put(&Event{T: now, What: Granted, ID: asked.ID, Until: onClock(lock.Until()), Token: lock.Token(), Mark: lock.Mark()})
 }
 
-// tell writes down that a call is to follow.
-func (c *caller) tell(what What, id string) {
-	c.record.put(&Event{T: monotonic(), What: what, ID: id})
+// tell writes down that a call is to follow, and what the lock says of its end then.
+func (c *caller) tell(what What, id string, lock *redlock.Lock) {
+	now := monotonic()
+	c.record.put(&Event{T: now, What: what, ID: id, Until: onClock(lock.Until())})
 }
 
 // told writes down that a call has returned.
@@ -247,7 +245,7 @@ func (c *caller) with(ctx context.Context, resource string) {
 		if c.chance(10) {
 			c.outstay(held, asked.ID, lock)
 		}
-		c.tell(Unlock, asked.ID)
+		c.tell(Unlock, asked.ID, lock)
 		return nil
 	}, func(err error) { news = err }, opts...)
 	switch {

@@ -40,6 +40,8 @@ const (
 	halfLatency = 500 * time.Millisecond
 )
 
+func nameOfSet(i int) string { return fmt.Sprint(fencedPrefix, "-set-", i) }
+
 func (l *workload) run(ctx context.Context, j *job, locker *redlock.Locker, r *recorder) error {
 	client, err := rpc.Dial("tcp4", l.Sets)
 	if err != nil {
@@ -48,7 +50,7 @@ func (l *workload) run(ctx context.Context, j *job, locker *redlock.Locker, r *r
 	var wg sync.WaitGroup
 	for i := range sets {
 		w := &writer{
-			workload: l, sets: client, name: fmt.Sprint("set-", i),
+			workload: l, sets: client, name: nameOfSet(i),
 			caller: &caller{
 				locker: locker, record: r, name: fmt.Sprintf("%s-%d", j.Name, i),
 				random: rand.New(rand.NewPCG(j.Seed, uint64(i))), //nolint:gosec // nothing secret
@@ -80,16 +82,17 @@ func (w *writer) run(ctx context.Context) {
 			continue
 		}
 		w.granted(&asked, lock)
-		w.add(asked.ID, lock)
-		w.tell(Unlock, asked.ID)
+		w.add(context.WithoutCancel(ctx), asked.ID, lock)
+		w.tell(Unlock, asked.ID, lock)
 		w.told(Unlocked, asked.ID, lock.Unlock(context.WithoutCancel(ctx)))
 	}
 }
 
 // add adds an element to the set, and writes down whether it has been told that it is there.
-func (w *writer) add(element string, lock *redlock.Lock) {
-	held, stop := lock.Context(context.Background())
+func (w *writer) add(ctx context.Context, element string, lock *redlock.Lock) {
+	held, stop := lock.Context(ctx)
 	defer stop()
+	defer w.look(held, element, lock) // for the models; the writer does not go by it
 	if w.Guard == nothingWritten {
 		time.Sleep(w.upTo(2 * halfLatency))
 		return
@@ -102,7 +105,7 @@ func (w *writer) add(element string, lock *redlock.Lock) {
 		return
 	}
 	time.Sleep(halfLatency)
-	if w.Guard == byContext && held.Err() != nil || w.Guard == byValid && !lock.Valid() {
+	if (w.Guard == byContext || w.Guard == byValid) && !w.lookBy(held, element, lock, w.Guard == byValid) {
 		return
 	}
 	time.Sleep(halfLatency)

@@ -56,6 +56,11 @@ func count(t *testing.T, g guard, seed uint64, length time.Duration) *tally {
 	for _, v := range Check(h) {
 		assert.Equal(t, porcupine.Ok, v.Result, "%v", v)
 	}
+	var names []string
+	for i := range sets {
+		names = append(names, nameOfSet(i))
+	}
+	assert.Empty(t, h.neverGranted(names))
 	c := &tally{guard: g, stops: len(h.Faults), overlaps: h.overlaps()}
 	for _, s := range h.Sections {
 		if s.granted() {
