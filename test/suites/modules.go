@@ -74,7 +74,7 @@ func readFile(t *testing.T, path string) string {
 // goTest returns a command that tests the package in dir.
 func goTest(t *testing.T, dir, run string, env ...string) *exec.Cmd {
 	t.Helper()
-	cmd := goTool(t, dir, "test", "-json", "-mod=mod", "-vet=off", "-count=1", "-timeout=5m", "-run="+run, ".")
+	cmd := goTool(t, dir, "test", "-json", "-mod=mod", "-vet=off", "-count=1", "-timeout=10m", "-run="+run, ".")
 	cmd.Env = append(cmd.Env, env...)
 	return cmd
 }

@@ -46,9 +46,10 @@ func standIn(program string) error {
 	return syscall.Exec(program, args, os.Environ()) //nolint:gosec // the server of the tests
 }
 
-// awaitPort waits until a port is free, for a minute at most.
+// awaitPort waits until a port is free, for two minutes at most. One that a connection had is
+// not for a minute after that.
 func awaitPort(port string) (err error) {
-	for range 600 {
+	for range 1200 {
 		var l net.Listener
 		if l, err = net.Listen("tcp4", "127.0.0.1:"+port); err == nil { //nolint:noctx // it does not wait
 			return l.Close()
