@@ -15,6 +15,9 @@ func TestARunWaitsForNodesThatMayHaveForgottenLocks(t *testing.T) {
 	const quarantine = 5 * time.Second
 	w := newWorld(t, 3)
 	w.hold("k")
+	for _, c := range w.clients { // else an acquire may reach a server that has restarted
+		require.Eventually(t, func() bool { return c.Exists(t.Context(), "k").Val() == 1 }, time.Minute, time.Millisecond)
+	}
 	begun := time.Now()
 	for _, s := range w.servers[:2] {
 		s.Restart() // empty
