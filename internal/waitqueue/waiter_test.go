@@ -47,7 +47,9 @@ func (c *caller) tries(g Gate, res round.Result) time.Duration {
 	c.at = c.at.Add(ms)
 	c.Learn(c.at, middle, &res)
 	c.in.Now = c.at
-	if !c.Next(ms, &res, &c.in) {
+	in := c.in
+	in.Unknown = in.Unknown || res.TimedOut
+	if !c.Next(ms, &res, &in) {
 		return -1
 	}
 	return c.Ask().Sub(c.at)
@@ -211,6 +213,19 @@ func TestTheLastAttemptAsksAllNodesAndOneThatIsWokenBeforeDoesNot(t *testing.T) 
 	c.at = start.Add(4 * sec)
 	assert.Zero(t, c.tries(Gate{}, inLineAt(3)), "the gate alone was asked")
 	assert.Negative(t, c.tries(Gate{}, heldBySomeone))
+}
+
+// What is left of the wait is less than that attempt has taken, and enough for one as usual.
+func TestAnAttemptInWhichNodesHaveHungEndsNoWait(t *testing.T) {
+	for _, hung := range []bool{false, true} {
+		c := newCaller()
+		c.MaxWait = sec
+		c.Count(c.at)
+		c.at = c.at.Add(900 * ms)
+		c.Learn(c.at, middle, &heldBySomeone)
+		c.in.Now, c.in.Unknown = c.at, hung
+		assert.Equal(t, hung, c.Next(900*ms, &heldBySomeone, &c.in))
+	}
 }
 
 func TestWithMaxWaitTheLastAttemptHasTimeToEnd(t *testing.T) {

@@ -79,7 +79,7 @@ func TestMaxWaitIsWaitedOutThoughAnAttemptHasTakenLong(t *testing.T) {
 					for _, n := range nodes[:2] {
 						n.Freeze()
 					}
-					time.AfterFunc(wait-190*time.Millisecond, func() { // no attempt ends at that moment
+					time.AfterFunc(wait-200*time.Millisecond, func() {
 						for _, n := range nodes {
 							n.Thaw()
 						}
