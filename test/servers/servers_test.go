@@ -152,6 +152,7 @@ func TestManyServersFindPortsAtOnce(t *testing.T) {
 
 func TestMisuseFailsTheTestWithoutEndingIt(t *testing.T) {
 	t.Parallel()
+	servers.Program(t) // a skip would end f
 	f := &fakeTB{TB: t}
 	s := servers.StartOne(f)
 	s.Kill()
@@ -165,6 +166,7 @@ func TestMisuseFailsTheTestWithoutEndingIt(t *testing.T) {
 
 func TestServerThatCannotStartFailsTheTestWithItsLog(t *testing.T) {
 	t.Parallel()
+	servers.Program(t)
 	f := &fakeTB{TB: t}
 	f.run(func() { servers.StartOne(f, servers.WithArgs("--no-such-option", "1")) })
 	require.Contains(t, f.fatal, "no-such-option")
