@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -60,7 +59,7 @@ func newHeldCrowd(tb testing.TB, l *redlock.Locker, servers []*redis.Client, n i
 	}
 	c.acquire(tb, "warm up ")
 	c.release(tb)
-	c.before = runtime.NumGoroutine()
+	c.before = rig.Goroutines()
 	return c
 }
 
@@ -113,7 +112,7 @@ func (c *heldCrowd) hold(tb testing.TB, d time.Duration) {
 	tick := time.NewTicker(rig.Tick)
 	defer tick.Stop()
 	for time.Since(begun) < d {
-		n := runtime.NumGoroutine()
+		n := rig.Goroutines()
 		c.idle, c.most = min(c.idle, n), max(c.most, n)
 		<-tick.C
 	}

@@ -41,7 +41,7 @@ func measureFootprint() footprint {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return footprint{runtime.NumGoroutine(), m.HeapAlloc}
+	return footprint{rig.Goroutines(), m.HeapAlloc}
 }
 
 func TestMemoryAndGoroutinesStayFlatBesideAFrozenNodeAndItComesBackAtOnce(t *testing.T) {

@@ -3,7 +3,6 @@ package contexts_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -267,7 +266,7 @@ func TestContextsAndThoseDerivedFromThemCostNoGoroutine(t *testing.T) {
 		inner, err := l.Lock(t.Context(), "b", rig.TTL)
 		require.NoError(t, err)
 		synctest.Wait()
-		before := runtime.NumGoroutine()
+		before := rig.Goroutines()
 		var all []context.Context
 		for range 100 {
 			held, cancel := k.Context(t.Context())
@@ -278,7 +277,7 @@ func TestContextsAndThoseDerivedFromThemCostNoGoroutine(t *testing.T) {
 			defer cancelDerived()
 			all = append(all, derived)
 		}
-		assert.Equal(t, before, runtime.NumGoroutine())
+		assert.Equal(t, before, rig.Goroutines())
 		require.NoError(t, k.Unlock(t.Context()))
 		for _, derived := range all {
 			require.ErrorIs(t, context.Cause(derived), redlock.ErrUnlocked)

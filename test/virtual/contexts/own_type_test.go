@@ -146,12 +146,12 @@ func TestAContextEndsWithAParentOfTheProgramsType(t *testing.T) {
 		k := rig.Lock(t, l)
 		parent := &ownDone{t.Context(), make(chan struct{})}
 		synctest.Wait()
-		before := runtime.NumGoroutine()
+		before := rig.Goroutines()
 		_, cancel := k.Context(parent)
-		assert.Greater(t, runtime.NumGoroutine(), before)
+		assert.Greater(t, rig.Goroutines(), before)
 		cancel()
 		synctest.Wait()
-		assert.Equal(t, before, runtime.NumGoroutine())
+		assert.Equal(t, before, rig.Goroutines())
 
 		held, _ := k.Context(parent) // ends with its parent
 		close(parent.done)

@@ -3,7 +3,6 @@ package extend_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -236,7 +235,7 @@ func TestHoldingLocksTakesNoGoroutines(t *testing.T) {
 		nodes := rig.New(t, 3)
 		l := rig.NewLocker(t, nodes)
 		rig.WarmUp(t, l)
-		idle := runtime.NumGoroutine()
+		idle := rig.Goroutines()
 		var all []*redlock.Lock
 		for i := range 100 {
 			time.Sleep(10 * time.Millisecond) // one after the other, so that connections suffice
@@ -247,7 +246,7 @@ func TestHoldingLocksTakesNoGoroutines(t *testing.T) {
 		for range 30 {
 			time.Sleep(time.Second + 5*time.Millisecond) // between extensions
 			synctest.Wait()
-			assert.LessOrEqual(t, runtime.NumGoroutine(), idle+3)
+			assert.LessOrEqual(t, rig.Goroutines(), idle+3)
 		}
 		for _, k := range all {
 			require.True(t, k.Valid())

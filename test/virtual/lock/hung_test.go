@@ -3,7 +3,6 @@ package lock_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -145,9 +144,9 @@ func TestAWaiterLeavesFewCallsAtAFrozenNodeThatKeepsItsLine(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		nodes[0].Freeze()
 		time.Sleep(5 * time.Minute)
-		before := runtime.NumGoroutine()
+		before := rig.Goroutines()
 		time.Sleep(25 * time.Minute)
-		assert.Less(t, runtime.NumGoroutine(), before+20)
+		assert.Less(t, rig.Goroutines(), before+20)
 		cancel()
 		all.Wait()
 		nodes[0].Thaw()

@@ -2,7 +2,6 @@ package lock_test
 
 import (
 	"context"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,7 +123,7 @@ func TestASilentNodeTakesABoundedNumberOfFurtherCalls(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Second) // now it is silent
 
-		before := runtime.NumGoroutine()
+		before := rig.Goroutines()
 		var locks []*redlock.Lock
 		for i := range 500 {
 			k, err := l.TryLock(t.Context(), strconv.Itoa(i), time.Minute)
@@ -133,7 +132,7 @@ func TestASilentNodeTakesABoundedNumberOfFurtherCalls(t *testing.T) {
 		}
 		synctest.Wait()
 		assert.Equal(t, 1+lane.Limit, seam.OpenCalls(l))
-		assert.Less(t, runtime.NumGoroutine()-before, 10*lane.Limit)
+		assert.Less(t, rig.Goroutines()-before, 10*lane.Limit)
 		full := 0
 		for _, err := range refused {
 			if strings.Contains(err.Error(), "64 calls wait already") {
