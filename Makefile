@@ -36,9 +36,9 @@ THREADED = ./internal/... ./test/real/... ./test/servers ./test/faultproxy ./tes
 # two examples use, take long to compile.
 LONG = chaos|model|simulation
 
-# Tests that take long, by their first line, and the packages in virtual time that have some.
-SLOW    = $$(grep -rhB1 'rig\.Long(t)' --include '*_test.go' test/virtual | sed -n 's/^func \(Test[A-Za-z0-9]*\)(.*/\1/p' | paste -sd '|' -)
-SLOW_IN = $$(grep -rl 'rig\.Long(t)' --include '*_test.go' test/virtual | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+# Tests that take long, by their first line, and the packages that run without -race and have some.
+SLOW    = $$(grep -rhB1 'rig\.Long(t)' --include '*_test.go' test/virtual test/versions | sed -n 's/^func \(Test[A-Za-z0-9]*\)(.*/\1/p' | paste -sd '|' -)
+SLOW_IN = $$(grep -rl 'rig\.Long(t)' --include '*_test.go' test/virtual test/versions | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 # Histories that make soak runs, and the first one's seed.
 SEEDS ?= 10000
@@ -127,7 +127,7 @@ servers: ## Test on SERVERS (redis-7.0 redis-8.0 redis-8.6 valkey-8 valkey-9), u
 
 .PHONY: soak
 soak: ## Check the model of tokens with 3 clients; run SEEDS (10000) histories of the simulation, from the seed FROM (1)
-	go test -count=1 -timeout 0 -v -run '^TestTokens|^TestNoToken' ./test/model -clients 3
+	REDLOCK_LONG=1 go test -count=1 -timeout 0 -v -run '^TestTokens|^TestNoToken' ./test/model -clients 3
 	@from=$(FROM); end=$$(($(FROM) + $(SEEDS))); while [ $$from -lt $$end ]; do \
 		n=$$((end - from)); [ $$n -le $(BATCH) ] || n=$(BATCH); \
 		go test -count=1 -timeout 0 -v -run '^TestHistories$$' ./test/simulation -from $$from -seeds $$n || exit 1; \

@@ -4,6 +4,7 @@ package redlocktest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"runtime"
 	"sync"
@@ -19,15 +20,22 @@ import (
 	"github.com/b0401464/redlock/test/rig"
 )
 
-func TestMain(m *testing.M) { rig.Main(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "6") // they mostly wait
+	rig.Main(m)
+}
 
 // everywhere runs a test on three nodes in a bubble and outside.
 func everywhere(t *testing.T, f func(t *testing.T, nodes redlocktest.Nodes)) {
 	t.Helper()
+	t.Parallel()
 	t.Run("in a bubble", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { f(t, redlocktest.New(t, 3)) })
 	})
-	t.Run("outside", func(t *testing.T) { f(t, redlocktest.New(t, 3)) })
+	t.Run("outside", func(t *testing.T) {
+		t.Parallel()
+		f(t, redlocktest.New(t, 3))
+	})
 }
 
 var oneTry = redlock.WithRetry(0, 0)

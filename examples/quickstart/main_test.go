@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"net"
 	"os"
 	"regexp"
@@ -18,7 +19,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "6") // they mostly wait
+	goleak.VerifyTestMain(m)
+}
 
 // quickstart runs the program and returns its exit code and what it wrote.
 func quickstart(ctx context.Context, args ...string) (code int, stdout, stderr string) {
@@ -43,6 +47,7 @@ func realNodes(t *testing.T, n int, prepare func(*miniredis.Miniredis)) string {
 }
 
 func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := quickstart(t.Context(), "-for", "4s", "-ttl", "8s", "-workers", "4")
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
@@ -69,6 +74,7 @@ func TestEmbeddedRunHasNoOverlapsAndEndsWithASummary(t *testing.T) {
 }
 
 func TestRunOnRealNodesStopsNone(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := quickstart(t.Context(), "-for", "1s", "-ttl", "8s", "-addrs", realNodes(t, 3, nil))
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
@@ -79,6 +85,7 @@ func TestRunOnRealNodesStopsNone(t *testing.T) {
 }
 
 func TestAWorkerCrashesAndItsLockRunsOut(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := quickstart(t.Context(), "-for", "8s", "-ttl", "1s", "-workers", "3", "-addrs", realNodes(t, 1, nil))
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
@@ -103,6 +110,7 @@ func TestAWorkerCrashesAndItsLockRunsOut(t *testing.T) {
 }
 
 func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
+	t.Parallel()
 	code, stdout, stderr := quickstart(t.Context(), "-for", "2s", "-ttl", "8s", "-addrs", realNodes(t, 2, nil)+","+closedPort(t))
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
@@ -111,6 +119,7 @@ func TestMinorityThatIsDownFromTheStartIsReportedAndTolerated(t *testing.T) {
 }
 
 func TestOverlapExitsWithOne(t *testing.T) {
+	t.Parallel()
 	forgetful := realNodes(t, 1, func(m *miniredis.Miniredis) {
 		m.Server().SetPreHook(func(_ *server.Peer, cmd string, _ ...string) bool {
 			if strings.HasPrefix(cmd, "EVAL") {
@@ -203,6 +212,7 @@ func TestHelpListsTheFlags(t *testing.T) {
 }
 
 func TestUnreachableMajorityIsOneLineThatTellsEachReason(t *testing.T) {
+	t.Parallel()
 	alive, dead, deadToo := realNodes(t, 1, nil), closedPort(t), closedPort(t)
 	code, stdout, stderr := quickstart(t.Context(), "-addrs", alive+","+dead+","+deadToo)
 	assert.Equal(t, exitUsage, code)

@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"flag"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/b0401464/redlock/test/model"
+	"github.com/b0401464/redlock/test/rig"
 )
 
 var clients = flag.Int("clients", 2, "how many clients contend in the searches that find nothing")
@@ -43,9 +45,9 @@ var none = []uint8{0}
 
 func TestTokensGrowAndHoldersExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	attempts := 3
-	if *clients == 2 && raceDetector {
-		attempts = 2
+	attempts := 2
+	if *clients > 2 || os.Getenv("REDLOCK_LONG") != "" && !raceDetector {
+		attempts = 3
 	}
 	r := requireSafe(t, model.Config{Clients: *clients, Attempts: attempts, Copies: 1, Proposals: none})
 	require.Positive(t, r.Raises)
@@ -60,6 +62,7 @@ func TestTokensGrowWhateverClientsPropose(t *testing.T) {
 }
 
 func TestNoTokenIsIssuedTwiceWhateverTheClocksDo(t *testing.T) {
+	rig.Long(t)
 	t.Parallel()
 	copies := 1
 	if *clients > 2 || raceDetector {

@@ -32,6 +32,7 @@ var (
 
 // Building takes longest, so one test does it for all.
 func TestAnOldAndANewProcessSideBySide(t *testing.T) {
+	rig.Long(t)
 	old, current, release := build(t)
 	t.Logf("the old version is %s", release)
 	programs := map[string]string{before: old, now: current}

@@ -25,6 +25,9 @@ const envStopped = "REDLOCK_TEST_STOPPED"
 // stops is how often a holder is stopped beyond the validity of its lock.
 const stops = 5
 
+// stoppedTTL is the TTL of its locks.
+const stoppedTTL = 400 * time.Millisecond
+
 // lookOften is the holder: for each lock it tells until when it is valid, then looks at
 // its context over and over, and tells what the first look after that moment has seen.
 func lookOften(t *testing.T) {
@@ -32,7 +35,7 @@ func lookOften(t *testing.T) {
 	l, err := redlock.New([]redlock.Client{willing{}})
 	require.NoError(t, err)
 	for {
-		k, err := l.Lock(t.Context(), "a", time.Second)
+		k, err := l.Lock(t.Context(), "a", stoppedTTL)
 		require.NoError(t, err)
 		held, cancel := k.Context(t.Context())
 		until := k.Until()
@@ -46,7 +49,7 @@ func lookOften(t *testing.T) {
 			}
 			if err != nil {
 				fmt.Println("saw the end, closed:", isDone(held), "lost:", errors.Is(context.Cause(held), redlock.ErrLockLost),
-					"after a stop:", now.Sub(last) > time.Second/2)
+					"after a stop:", now.Sub(last) > stoppedTTL/2)
 				break
 			}
 			last = now

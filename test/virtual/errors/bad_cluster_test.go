@@ -83,8 +83,12 @@ func clusterThatPanics(t *testing.T, opts ...redlock.Option) {
 	require.NoError(t, l.Shutdown(t.Context()))
 }
 
-func TestAReplyThatMakesAClusterClientPanicIsAFailureOnly(t *testing.T) { clusterThatPanics(t) }
+func TestAReplyThatMakesAClusterClientPanicIsAFailureOnly(t *testing.T) {
+	t.Parallel()
+	clusterThatPanics(t)
+}
 
 func TestAReplyThatMakesAClusterClientPanicIsAFailureOnlyInBatches(t *testing.T) {
+	t.Parallel()
 	clusterThatPanics(t, redlock.WithAutoPipeline())
 }

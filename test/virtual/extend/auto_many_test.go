@@ -95,6 +95,7 @@ func TestLocksThatFallDueTogetherAreExtendedSomeAtATime(t *testing.T) {
 }
 
 func TestAFrozenMajorityKeepsNoLockFromBeingTried(t *testing.T) {
+	rig.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		const locks, timeout = 2*admitted + 50, 100 * time.Millisecond
 		nodes := rig.New(t, 3)

@@ -46,6 +46,7 @@ func (m *movable) move(to int32) {
 type ownType struct{ *redis.Client }
 
 func TestTheLineIsInOrderAgainSoonAfterTheNameOfItsServerHasMoved(t *testing.T) {
+	rig.Long(t)
 	plain := func(c *redis.Client) redlock.Client { return c }
 	for name, tt := range map[string]struct {
 		lockers int

@@ -30,6 +30,7 @@ func moveSlotOfA(n *rig.Node) (moving *atomic.Bool) {
 }
 
 func TestTheLineIsInOrderAgainAtOnceAfterTheSlotOfItsResourceHasMoved(t *testing.T) {
+	rig.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 1)
 		nodes[0].Slow(time.Millisecond)

@@ -112,6 +112,7 @@ func TestAnUnlockThatTheGateMissedDoesNotRefuseTheSameLocker(t *testing.T) {
 // What a Locker remembers of many resources is bounded; what one knows that waits is
 // not forgotten.
 func TestAStaleKeyAtTheGateIsLookedIntoHoweverManyResourcesAreContended(t *testing.T) {
+	rig.Long(t)
 	for name, opts := range map[string][]redlock.Option{"with a line": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -189,6 +189,7 @@ func (allowance) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 func (allowance) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func TestWhoMayPublishAgainIsToldAgainThoughSomebodyWaitsAllTheTime(t *testing.T) {
+	rig.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 1)
 		var allowed atomic.Bool

@@ -16,6 +16,7 @@ import (
 // A Locker comes to the end of the line after each turn, however many callers it has,
 // and though the other nodes may agree before the gate has answered.
 func TestALockerWithManyCallersDoesNotOvertakeTheOneThatWaits(t *testing.T) {
+	rig.Long(t)
 	for name, gateTakes := range map[string]time.Duration{"gate as fast": time.Millisecond, "gate slower by 1 ms": 2 * time.Millisecond, "gate slower by 9 ms": 10 * time.Millisecond} {
 		for _, hold := range []time.Duration{200 * time.Millisecond, 1500 * time.Millisecond} {
 			t.Run(name+", held for "+hold.String(), func(t *testing.T) {

@@ -53,40 +53,46 @@ func TestThousandsOfRoundsThatTimeOutTogetherDoSoInTime(t *testing.T) {
 }
 
 func TestALockerThatIsDroppedIsCollected(t *testing.T) {
+	t.Parallel()
 	m := miniredis.NewMiniRedis()
 	c := redis.NewClient(&redis.Options{
 		Addr:                     "127.0.0.1:1",
 		Dialer:                   func(context.Context, string, string) (net.Conn, error) { return m.Dial() },
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	defer m.Close()
-	defer func() { _ = c.Close() }()
+	t.Cleanup(func() {
+		_ = c.Close()
+		m.Close()
+	})
 	rival, err := redlock.New([]*redis.Client{c})
 	require.NoError(t, err)
 	_, err = rival.Lock(t.Context(), "a0", time.Hour) // one call is refused
 	require.NoError(t, err)
 	for _, d := range []time.Duration{50 * time.Millisecond, time.Hour} {
 		for _, opts := range [][]redlock.Option{nil, {redlock.WithAutoPipeline()}} {
-			collected := make(chan struct{})
-			func() {
-				l, err := redlock.New([]*redis.Client{c}, append(opts, redlock.WithNodeTimeout(d))...)
-				require.NoError(t, err)
-				runtime.AddCleanup(l, func(struct{}) { close(collected) }, struct{}{})
-				for i := range 10 { // a busy machine takes longer than 50 ms, which is no matter
-					if k, err := l.TryLock(t.Context(), fmt.Sprint("a", i), 2*time.Hour); err == nil {
-						_ = k.Unlock(t.Context())
+			t.Run(fmt.Sprint(d, len(opts)), func(t *testing.T) {
+				t.Parallel()
+				collected := make(chan struct{})
+				func() {
+					l, err := redlock.New([]*redis.Client{c}, append(opts, redlock.WithNodeTimeout(d))...)
+					require.NoError(t, err)
+					runtime.AddCleanup(l, func(struct{}) { close(collected) }, struct{}{})
+					for i := range 10 { // a busy machine takes longer than 50 ms, which is no matter
+						if k, err := l.TryLock(t.Context(), fmt.Sprint("a", i), 2*time.Hour); err == nil {
+							_ = k.Unlock(t.Context())
+						}
 					}
-				}
-			}()
-			require.Eventually(t, func() bool {
-				runtime.GC()
-				select {
-				case <-collected:
-					return true
-				default:
-					return false
-				}
-			}, 30*time.Second, 20*time.Millisecond, "%v", d)
+				}()
+				require.Eventually(t, func() bool {
+					runtime.GC()
+					select {
+					case <-collected:
+						return true
+					default:
+						return false
+					}
+				}, 30*time.Second, 20*time.Millisecond, "%v", d)
+			})
 		}
 	}
 }

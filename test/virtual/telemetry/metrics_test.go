@@ -143,14 +143,16 @@ func TestMetricsTellWhichNodeIsSick(t *testing.T) {
 }
 
 func TestANodeWithoutASingleAddressIsToldByItsIndex(t *testing.T) {
-	m := rig.NewMeter()
-	l, err := redlock.New([]rig.Stub{{Reply: int64(1)}, {Reply: int64(1)}, {}}, m.Option())
-	require.NoError(t, err)
-	k, err := l.TryLock(t.Context(), "a", rig.TTL)
-	require.NoError(t, err)
-	require.NoError(t, k.Unlock(t.Context()))
-	require.NoError(t, l.Shutdown(t.Context()))
-	assert.Equal(t, map[string]int64{"3": 2}, m.Values(t, "redlock.node.errors", "redlock.node.number"))
+	synctest.Test(t, func(t *testing.T) {
+		m := rig.NewMeter()
+		l, err := redlock.New([]rig.Stub{{Reply: int64(1)}, {Reply: int64(1)}, {}}, m.Option())
+		require.NoError(t, err)
+		k, err := l.TryLock(t.Context(), "a", rig.TTL)
+		require.NoError(t, err)
+		require.NoError(t, k.Unlock(t.Context()))
+		require.NoError(t, l.Shutdown(t.Context()))
+		assert.Equal(t, map[string]int64{"3": 2}, m.Values(t, "redlock.node.errors", "redlock.node.number"))
+	})
 }
 
 func TestResourcesAreOnMetricsOnlyByChoice(t *testing.T) {
