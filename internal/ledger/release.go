@@ -97,6 +97,10 @@ func (l *Ledger) Answered(i int, v node.Vote) (again bool) {
 		n.kind, n.err, n.underway, n.call = v.Kind, v.Err, false, nil
 	case v.Kind != node.Failed && n.kind == node.Failed:
 		n.kind, n.err = v.Kind, v.Err
+		if n.underway { // nobody waits for the other one any more, and that it fails is no news
+			n.underway, n.call = false, nil
+			n.trying++ // until its vote is filed
+		}
 	}
 	return again
 }

@@ -239,6 +239,19 @@ func TestALateVoteChangesNothingOfWhatALaterReleaseHasDone(t *testing.T) {
 	assert.False(t, failed)
 }
 
+func TestANodeHasAnsweredOnceItHasAnsweredAnyReleaseWhateverBecomesOfALaterOne(t *testing.T) {
+	t.Parallel()
+	l, w, first, second := releasedTwice(t)
+	l.Answered(0, node.Vote{By: first, Kind: node.Removed, Effect: node.Done})
+	assert.True(t, l.Settle(), "the other one is waited for")
+	assert.Equal(t, quorum.Released, w.Outcome())
+	assert.Nil(t, l.Call(0), "it would be sent again when it is given up")
+	l.Answered(0, node.Vote{By: second, Kind: node.Failed, Err: errTest, Effect: node.Maybe})
+	failed, _ := l.Failure(0)
+	assert.False(t, failed)
+	assert.Zero(t, l.nodes[0].removal.trying)
+}
+
 // The first release hangs, and is sent again; an acquire that hung as well comes meanwhile.
 func TestAReleaseFromBeforeALateAcquireSaysNothing(t *testing.T) {
 	t.Parallel()
