@@ -71,8 +71,8 @@ func (a *attempt) pickHolders() (picked uint64) {
 	missing := f.Quorum()
 	for _, want := range []struct{ known, slow bool }{{true, false}, {true, true}, {false, false}} {
 		for node := range min(f.Size(), 64) {
-			empty := a.answer.Empty && node == a.plan.Gate
-			if missing > 0 && h.has(node) == want.known && f.Slow(node) == want.slow && !empty && !f.Silent(node, a.limits.Timeout) {
+			passed := node == a.plan.Gate && (a.answer.Empty || a.passedGate())
+			if missing > 0 && h.has(node) == want.known && f.Slow(node) == want.slow && !passed && !f.Silent(node, a.limits.Timeout) {
 				picked |= 1 << node
 				missing--
 			}
@@ -82,6 +82,16 @@ func (a *attempt) pickHolders() (picked uint64) {
 		return 0
 	}
 	return picked
+}
+
+// passedGate reports whether the gate was asked before the others, and has failed or is not
+// waited for any longer.
+func (a *attempt) passedGate() bool {
+	if !a.plan.InTurn {
+		return false
+	}
+	s := a.voteOf(a.plan.Gate)
+	return !s.voted || s.kind == node.Failed
 }
 
 // askHolders asks a majority of the nodes, of those that were the holder's when they were
@@ -100,7 +110,7 @@ func (a *attempt) askHolders(ctx context.Context, deadline time.Time) quorum.Out
 	// The gate tells how the line goes on. It does not grant where nothing is, and is not
 	// waited for where it takes long.
 	gate := a.plan.Gate
-	slow := gate != NoGate && (a.nodes.Slow(gate) || a.nodes.Silent(gate, a.limits.Timeout))
+	slow := gate != NoGate && (a.nodes.Slow(gate) || a.nodes.Silent(gate, a.limits.Timeout)) || a.passedGate()
 	// Once it has said that nothing is there it is not asked again: it has told when this
 	// Locker came, and a second look that did not say so would be given a later place.
 	looks := func(node int) bool { return node == gate && !a.answer.Empty }

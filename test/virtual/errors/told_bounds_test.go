@@ -243,3 +243,41 @@ func TestANodeIsNotToldOfForACallThatItWasNotSent(t *testing.T) {
 		assert.Empty(t, heard.take())
 	})
 }
+
+func TestACallThatAMajorityRefusesIsToldSoThoughItsGateHasJustGone(t *testing.T) {
+	for _, how := range []string{"down", "frozen"} {
+		for _, size := range []int{3, 5} {
+			t.Run(fmt.Sprint(how, ", ", size, " nodes"), func(t *testing.T) {
+				for left := 36 * time.Millisecond; left < 96*time.Millisecond; left += 3 * time.Millisecond {
+					synctest.Test(t, func(t *testing.T) {
+						nodes := rig.New(t, size)
+						gate, _ := rig.FindGate(t, nodes)
+						_, err := rig.NewLocker(t, nodes).Lock(t.Context(), "a", time.Hour)
+						require.NoError(t, err)
+						l := rig.NewLocker(t, nodes, redlock.WithNodeTimeout(40*time.Millisecond))
+						rig.WarmUp(t, l)
+						for _, n := range nodes {
+							n.Slow(2 * time.Millisecond)
+						}
+						ended := make(chan error, 1)
+						const wait = 400 * time.Millisecond
+						go func() {
+							_, err := l.Lock(t.Context(), "a", rig.TTL, redlock.WithMaxWait(wait), redlock.WithRetry(redlock.Forever, 30*time.Millisecond))
+							ended <- err
+						}()
+						time.Sleep(wait - left)
+						if how == "down" {
+							gate.Stop()
+						} else {
+							gate.Freeze()
+						}
+						require.ErrorIs(t, <-ended, redlock.ErrContended, "%v before its end", left)
+						if how == "frozen" {
+							gate.Thaw()
+						}
+					})
+				}
+			})
+		}
+	}
+}
