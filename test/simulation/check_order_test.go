@@ -1,12 +1,15 @@
 package simulation
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/b0401464/redlock/internal/script"
 )
 
 // waiter has a process of its own wait in line at node 0 from that moment to
@@ -128,4 +131,36 @@ func TestTheCheckersFindAResourceThatIsFreeWhileSomebodyWaits(t *testing.T) {
 		v := s.value("2", "r")
 		v.spans = append(v.spans, &span{node: 1, value: v, from: s.at(4), to: s.at(8)})
 	}), "something was left behind on a node")
+}
+
+// A gate whose clock is behind gives each place the number after the last one in line: it gives
+// a number again once those behind it have left.
+func TestAPlaceWhoseNumberIsGivenAgainIsANewOne(t *testing.T) {
+	stage(t, func(s *scene) {
+		s.places = make(map[place]time.Time)
+		n, keys := s.nodes[0], []any{"r", "{r}:redlock:line", "{r}:redlock:next"}
+		by := &message{conn: &conn{link: &link{process: &process{w: s.world}}}}
+		asks := func(came string) time.Time {
+			var args []string
+			for _, arg := range script.AcquireGate.Args(keys, "value", 1000, "me", came) {
+				args = append(args, fmt.Sprint(arg))
+			}
+			c := newCommand(args)
+			before := n.view(&c)
+			_, err := n.redis.ZAdd(c.args[4], 7, "me")
+			assert.NoError(t, err)
+			n.asked(by, &c, before[0], n.view(&c)[0], "")
+			return s.given(place{"r", "me", 7})
+		}
+		first := asks("now")
+		time.Sleep(sec)
+		assert.Equal(t, first, asks("now"), "it had the place")
+		_, err := n.redis.ZRem(keys[1].(string), "me")
+		assert.NoError(t, err)
+		time.Sleep(sec)
+		assert.Equal(t, first, asks("7"), "it comes back")
+		_, err = n.redis.ZRem(keys[1].(string), "me")
+		assert.NoError(t, err)
+		assert.Greater(t, asks("look now"), first)
+	})
 }

@@ -130,8 +130,12 @@ var lockerAt = map[op]int{acquire: 2, release: 1}
 
 // tellsLine reads what a command says of the line.
 func (c *command) tellsLine(arg string) {
-	if c.op == release {
+	switch c.op {
+	case acquire:
+		c.comes = arg == "now" || arg == "look now"
+	case release:
 		c.keeps, c.leaves, c.undoes = strings.HasPrefix(arg, "keep"), strings.HasPrefix(arg, "leave"), strings.HasPrefix(arg, "undo")
+	default: // says nothing of it
 	}
 }
 
@@ -163,6 +167,7 @@ type command struct {
 	ttl   time.Duration
 
 	locker string // by its name in the line; empty unless gate
+	comes  bool   // it is to have a new place in the line, unless it has one
 	keeps  bool   // it goes back into the line
 	undoes bool   // it lets somebody go only if it removes something
 	leaves bool   // it leaves the line

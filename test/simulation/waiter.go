@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/b0401464/redlock/internal/script"
 	locks "github.com/b0401464/redlock/internal/value"
 )
 
@@ -110,6 +111,7 @@ func (w *world) waiting(resource string) []*waiter {
 type gateView struct {
 	held     string // the value at the resource
 	reserved string // for the Locker of that name
+	stands   bool   // the one that asks is in the line
 }
 
 // view returns what a node shows of the lines that a command deals with.
@@ -118,6 +120,11 @@ func (n *node) view(c *command) (all []gateView) {
 		var v gateView
 		v.held, _ = n.redis.Get(l.resource)
 		v.reserved, _ = n.redis.Get(l.reservation)
+		if c.gate {
+			_, err := n.redis.ZScore(c.args[4], c.locker)
+			_, aliased := n.redis.ZScore(c.args[4], alias(c.locker))
+			v.stands = err == nil || aliased == nil
+		}
 		all = append(all, v)
 	}
 	return all
@@ -147,7 +154,11 @@ func (n *node) asked(m *message, c *command, before, after gateView, answer stri
 		p.self = c.locker
 	}
 	if score, err := n.redis.ZScore(c.args[4], c.locker); err == nil {
-		w.given(place{c.keys[0], c.locker, score}) // who goes back to the line is not told
+		p := place{c.keys[0], c.locker, score}
+		if c.comes && !before.stands {
+			delete(w.places, p) // where a clock is behind, a score is given again once its place was left
+		}
+		w.given(p) // who goes back to the line is not told
 	}
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
 		x.asked, x.lapsed = time.Now(), false
@@ -162,6 +173,14 @@ func (n *node) asked(m *message, c *command, before, after gateView, answer stri
 			x.taken = false
 		}
 	}
+}
+
+// alias returns the other name that a Locker may have in the line.
+func alias(locker string) string {
+	if name, looks := strings.CutPrefix(locker, script.Looks); looks {
+		return name
+	}
+	return script.Looks + locker
 }
 
 // A place is one in a line, which the callers of a process pass on to each other.
