@@ -31,7 +31,7 @@ var from = regexp.MustCompile(`<!-- from: ([a-z -]+) -->`)
 // Times and rates. What is measured under is no figure: 1 ms, or 50 ms late.
 var (
 	figure = regexp.MustCompile(`\d[\d.,]*(?: (?:µs|ms|s)\b|×)|\b\d+\.\d+ times\b|\b\d+,\d{3}\b|\b1\.\d\d\b`)
-	given  = regexp.MustCompile(`\b(?:for 1 ms|50 ms late|1, 1 and 80 ms away|0\.93 to 1\.01|1\.2 to 1\.5 times)\b`)
+	given  = regexp.MustCompile(`\b(?:for 1 ms|50 ms late|1, 1 and 80 ms away)\b`)
 )
 
 func TestEveryFigureOnThePagesIsOneOfTheLastBenchmarks(t *testing.T) {
