@@ -106,7 +106,7 @@ func TestTheReportHasTheFiguresOfTheRuns(t *testing.T) {
 		if name, ok := names[g.Guard]; ok {
 			shown++
 			assert.Contains(t, report, fmt.Sprintf("\n| %s | %d | %s |\n", name, g.Added, lost))
-			assert.Contains(t, oneLine(t, "docs/REPORT.md"), fmt.Sprintf("stopped for 0.3 to 3 s, %d times in each run", g.Stops))
+			requireSaid(t, "docs/REPORT.md", fmt.Sprintf("stopped for 0.3 to 3 s, %d times in each run", g.Stops))
 		}
 		assert.Contains(t, page, fmt.Sprintf(" | %d | %d |", g.Sections, g.Overlaps), g.Guard)
 	}
@@ -127,9 +127,8 @@ func TestTheReportHasTheFiguresOfThePlantedMistakes(t *testing.T) {
 	}
 	assert.Equal(t, 20*time.Second, slices.Min(all))
 	assert.Equal(t, 2*time.Minute+10*time.Second, slices.Max(all))
-	report := oneLine(t, "docs/REPORT.md")
-	assert.Contains(t, report, "**Twenty mistakes were planted**")
-	assert.Contains(t, report, "All were found, in 20 s to 2 min 10 s.")
+	requireSaid(t, "docs/REPORT.md", "**Twenty mistakes were planted**")
+	requireSaid(t, "docs/REPORT.md", "All were found, in 20 s to 2 min 10 s.")
 }
 
 // A line of the file is what a run of TestARollingUpdateOfTheNodesCostsNoLock leaves with
@@ -148,7 +147,7 @@ func TestThePageOnKubernetesHasTheFiguresOfTheRollingUpdates(t *testing.T) {
 	}
 	require.Equal(t, 6, runs)
 	require.Zero(t, failed)
-	assert.Contains(t, oneLine(t, "docs/kubernetes.md"),
-		fmt.Sprintf("over six runs, none of %s calls failed, a lock held all the time was kept, and the longest wait was %.1f s.",
-			thousands(turns), float64(longest)/1000))
+	requireSaid(t, "docs/kubernetes.md", fmt.Sprintf(
+		"over six runs, none of %s calls failed, a lock held all the time was kept, and the longest wait was %.1f s.",
+		thousands(turns), float64(longest)/1000))
 }
