@@ -174,16 +174,15 @@ linearize: ## Have Porcupine check what processes are told on servers that fail,
 	@$(SERVER)
 	go -C test/linearize test $(GOTEST) -v -timeout 0 ./...
 
-# What make suites runs: all of it, or, where it is empty, redsync's tests with one of their
-# six clients alone.
-ALL ?= 1
+# The suites that make suites runs, by the names of their tests.
+SUITES ?= .
 
 .PHONY: suites
 suites: export REDLOCK_REQUIRE_REDIS = 1
-suites: export REDLOCK_LONG = $(ALL)
+suites: export REDLOCK_LONG = 1
 suites: ## Run the tests that others wrote for redsync, redislock, sync.Mutex, Vault and Dapr upon this library
 	@$(SERVER)
-	go -C test/suites test $(GOTEST) -v -timeout 20m ./...
+	go -C test/suites test $(GOTEST) -v -timeout 20m -run '$(SUITES)' ./...
 
 # What the command is built for; its release recipe says the same.
 SYSTEMS = linux darwin windows
