@@ -83,6 +83,11 @@ func (c *caller) extend(held context.Context, id string, lock *redlock.Lock) {
 }
 
 func (c *caller) inspect(ctx context.Context, resource string) {
+	if c.chance(50) { // what it tells then, of nodes that have not answered, must be right, too
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond+c.upTo(100*time.Millisecond))
+		defer cancel()
+	}
 	id := c.nextID()
 	c.record.put(&Event{T: monotonic(), What: Inspect, ID: id, Resource: resource})
 	s, err := c.locker.Inspect(ctx, resource)

@@ -104,7 +104,7 @@ func (b *builder) breaks(c *Call) {
 // it reads node by node, and may have read the tokens before it read the holder.
 func (b *builder) inspects(c *Call) {
 	told := c.Told
-	if told == nil || told.Result != OK {
+	if told == nil || told.Result != OK && told.Result != Canceled {
 		return
 	}
 	if told.Told > b.history.Nodes/2 {
