@@ -41,7 +41,7 @@ func (r *Request) recheck(ctx context.Context, wait bool) {
 		if done == nil || !wait {
 			continue
 		}
-		timer := time.NewTimer(r.timeout())
+		timer := time.NewTimer(min(r.timeout(), r.cutAfter()))
 		defer timer.Stop()
 		select {
 		case <-done:

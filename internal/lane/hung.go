@@ -144,6 +144,9 @@ func (n *node) hears(sent time.Time) {
 
 // GivenUp reports whether the place has been given up.
 func (p *Place) GivenUp() bool {
+	if time.Since(p.sent) < p.timeout/2 { // it is set once, before the waiter is told
+		return false
+	}
 	t := p.series.table
 	t.mu.Lock()
 	defer t.mu.Unlock()

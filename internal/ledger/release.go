@@ -96,13 +96,19 @@ func (l *Ledger) Answered(i int, v node.Vote) (again bool) {
 	case !late:
 		n.kind, n.err, n.underway, n.call = v.Kind, v.Err, false, nil
 	case v.Kind != node.Failed && n.kind == node.Failed:
-		n.kind, n.err = v.Kind, v.Err
-		if n.underway { // nobody waits for the other one any more, and that it fails is no news
-			n.underway, n.call = false, nil
-			n.trying++ // until its vote is filed
-		}
+		n.answers(v.Kind)
 	}
 	return again
+}
+
+// answers notes that a node has answered one release, while another one may be under way:
+// nobody waits for that any more, and that it fails is no news.
+func (n *removal) answers(kind node.Kind) {
+	n.kind, n.err = kind, nil
+	if n.underway {
+		n.underway, n.call = false, nil
+		n.trying++ // until its vote is filed
+	}
 }
 
 // Settle decides the latest wave if the votes allow it. It reports whether that is news.
@@ -185,7 +191,7 @@ func (l *Ledger) GivenUp(i int, op node.Op, ttl time.Duration, now time.Time) {
 		l.Lasts(i, ttl, now)
 		l.late = true
 	}
-	if op == node.OpAcquire {
+	if op == node.OpAcquire && ttl > 0 { // else it raises a counter
 		l.nodes[i].removal.acquires++
 	}
 }
@@ -202,7 +208,7 @@ func (l *Ledger) Resend(i int, err error) {
 // one is under way, that is so once it has been answered: it may be to go back into a line.
 func (l *Ledger) Concluded(i int, op node.Op, ttl time.Duration, in node.Vote, givenUp bool, now time.Time) (again bool) {
 	n := &l.nodes[i].removal
-	if givenUp && op == node.OpAcquire {
+	if givenUp && op == node.OpAcquire && ttl > 0 {
 		n.acquires-- // perhaps before GivenUp has counted it
 	}
 	if ttl == 0 || in.Effect == node.Undone {
@@ -221,9 +227,17 @@ func (l *Ledger) Concluded(i int, op node.Op, ttl time.Duration, in node.Vote, g
 // Retrying notes that a release is sent again.
 func (l *Ledger) Retrying(i int) { l.nodes[i].removal.trying++ }
 
-// Retried notes what that has done.
-func (l *Ledger) Retried(i int, e node.Effect) {
+// Retried notes what that has done, and what the node has said: Removed, NotOurs, or Failed. It
+// counts as the answer of a node that has given none.
+func (l *Ledger) Retried(i int, said node.Kind, e node.Effect) {
 	n := &l.nodes[i].removal
 	n.trying--
 	n.effect = n.effect.Then(e)
+	switch {
+	case said == node.Failed, n.kind != node.Failed, n.acquires > 0, n.back:
+	case said == node.NotOurs && n.effect == node.Undone && n.trying == 0 && !n.underway:
+		n.answers(node.NotOurs)
+	default:
+		n.answers(node.Removed)
+	}
 }

@@ -121,9 +121,9 @@ func TestWhatAnAnswerToAReleaseCountsFor(t *testing.T) {
 		{"it has not found it", func(*Ledger) {}, notOurs, node.NotOurs},
 		{"an earlier copy may have removed it", func(*Ledger) {}, node.Vote{Kind: node.NotOurs, Effect: node.Maybe}, node.Removed},
 		{"another try is under way", func(l *Ledger) { l.Retrying(0) }, notOurs, node.Removed},
-		{"another try may have removed it", func(l *Ledger) { l.Retrying(0); l.Retried(0, node.Maybe) }, notOurs, node.Removed},
-		{"another try has removed it", func(l *Ledger) { l.Retrying(0); l.Retried(0, node.Done) }, notOurs, node.Removed},
-		{"another try has not", func(l *Ledger) { l.Retrying(0); l.Retried(0, node.Undone) }, notOurs, node.NotOurs},
+		{"another try may have removed it", func(l *Ledger) { l.Retrying(0); l.Retried(0, node.Failed, node.Maybe) }, notOurs, node.Removed},
+		{"another try has removed it", func(l *Ledger) { l.Retrying(0); l.Retried(0, node.Removed, node.Done) }, notOurs, node.Removed},
+		{"another try has not", func(l *Ledger) { l.Retrying(0); l.Retried(0, node.Failed, node.Undone) }, notOurs, node.NotOurs},
 		{"an acquire may come yet", func(l *Ledger) { l.GivenUp(0, node.OpAcquire, time.Minute, time.Time{}) }, notOurs, node.Failed},
 		{"an acquire has come meanwhile", func(l *Ledger) {
 			l.GivenUp(0, node.OpAcquire, time.Minute, time.Time{})

@@ -170,9 +170,16 @@ func (w *cleanup) retried(which int, fails bool) {
 	r := w.owed[which]
 	w.owed = append(w.owed[:which:which], w.owed[which+1:]...)
 	fails = fails || r.said == node.None
-	w.ledger.Retried(r.node, r.effect(!fails))
+	said := r.said
+	if fails {
+		said = node.Failed
+	}
+	w.ledger.Retried(r.node, said, r.effect(!fails))
 	if fails {
 		w.owe(r.node)
+	}
+	if w.wave != nil {
+		w.settle()
 	}
 }
 

@@ -26,9 +26,9 @@ type Owner interface {
 	// sent unless it was given up. That GivenUp is told may come just after this then.
 	Concluded(v *Call, in Vote, givenUp bool)
 	// Retrying and Retried are told that a release is sent again to a node that is owed it,
-	// and what that has done.
+	// and what the node has said, or Failed, and what that has done.
 	Retrying(node int)
-	Retried(node int, e Effect)
+	Retried(node int, said Kind, e Effect)
 }
 
 // A Call is one command to one node, from its place in the lanes to its vote.
@@ -286,18 +286,13 @@ func (v *Call) GiveUp() {
 // tried again while there may be something to release.
 func (v *Call) conclude(in Vote) {
 	v.mu.Lock()
-	givenUp := v.givenUp()
+	givenUp := v.Place.GivenUp()
 	v.ended = !givenUp
 	v.Owner.Concluded(v, in, givenUp)
 	v.mu.Unlock()
 	if !givenUp && v.Command.Op == OpRelease && in.Kind == Failed && !final(in.Err) {
 		v.owe(v.Owner.Until(v.Node.Index), time.Now().Add(redial))
 	}
-}
-
-// givenUp reports whether the place was given up, which it is not before the node timeout.
-func (v *Call) givenUp() bool {
-	return time.Since(v.Sent) > v.Place.Timeout()/2 && v.Place.GivenUp()
 }
 
 // Owe has a release sent to the node of the call, by itself, and again until the node

@@ -68,7 +68,7 @@ func (o owner) Until(int) time.Time       { return o.until }
 func (owner) GivenUp(*Call)               {}
 func (owner) Concluded(*Call, Vote, bool) {}
 func (owner) Retrying(int)                {}
-func (owner) Retried(int, Effect)         {}
+func (owner) Retried(int, Kind, Effect)   {}
 
 func releaseOf(value string) *Command {
 	return &Command{Op: OpRelease, Script: script.Release, Args: script.Release.Args([]any{"a"}, value), Once: true}

@@ -175,14 +175,17 @@ func (p *pending) hang(n int) bool {
 // try sends the release once more, by the way that a call of its node goes. A later
 // release that finds nothing is told by that from one that finds the lock lost.
 func (r *release) try(by *Call) (err error) {
-	v, in, effect, begun := r.call, Vote{}, Maybe, time.Now()
+	v, in, said, effect, begun := r.call, Vote{}, Failed, Maybe, time.Now()
 	v.Owner.Retrying(v.Node.Index)
-	defer func() { v.Owner.Retried(v.Node.Index, effect) }() // if the client calls runtime.Goexit, too
+	defer func() { v.Owner.Retried(v.Node.Index, said, effect) }() // if the client calls runtime.Goexit, too
 	a := by.do(r.command)
 	if err = a.Err; err == nil {
 		err = in.read(r.command, a.Reply)
 	}
 	by.tell(r.command, &in)
+	if err == nil {
+		said = in.Kind
+	}
 	effect = v.effect(r.command, in.Kind, err, begun)
 	return err
 }

@@ -88,8 +88,11 @@ func (g *Grant) Retrying(node int) {
 }
 
 // Retried notes what that has done; see [node.Owner].
-func (g *Grant) Retried(node int, e node.Effect) {
+func (g *Grant) Retried(node int, said node.Kind, e node.Effect) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ledger.Retried(node, e)
+	g.ledger.Retried(node, said, e)
+	if g.wave != nil { // else what was left in a line is undone
+		g.settle()
+	}
 }
