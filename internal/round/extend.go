@@ -42,6 +42,9 @@ func (g *Grant) Extend(ctx context.Context, start clock.Time, ttl time.Duration,
 	if outcome == quorum.Unknown || outcome == quorum.Undecided {
 		g.giveUp(x)
 	}
+	if gone := g.Gone(); outcome == quorum.Unknown && gone > quorum.Spare(g.nodes.Size()) {
+		outcome, tally.Gone = quorum.Lost, gone // a late answer to an earlier round has said so
+	}
 	return x, r.result(outcome, tally.Held, tally.Gone)
 }
 
