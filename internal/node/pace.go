@@ -71,14 +71,28 @@ const minPatience = 25 * time.Millisecond
 // Patience returns how long to wait for a gate alone: one that is slower than the
 // others must cost little, and a busy one has its time.
 func (n *Node) Patience(timeout time.Duration) time.Duration {
-	trip := n.otherTrip()
-	if trip == 0 {
-		trip = time.Duration(n.pace.trip.Load())
-	}
+	trip := n.usualTrip()
 	if trip == 0 {
 		return timeout / 2
 	}
 	return min(max(4*trip, minPatience), timeout/2)
+}
+
+// Share returns how much of the time that is left the node may be waited for alone: half of
+// it if the others can answer in the other half, else all of it.
+func (n *Node) Share(left time.Duration) time.Duration {
+	if left/2 < 5*n.usualTrip()/4 {
+		return left
+	}
+	return left / 2
+}
+
+// usualTrip returns how long the others take to answer or, if that is not known, the node.
+func (n *Node) usualTrip() time.Duration {
+	if trip := n.otherTrip(); trip != 0 {
+		return trip
+	}
+	return time.Duration(n.pace.trip.Load())
 }
 
 // Lateness returns after how long the node takes much longer than usual to answer, by what it

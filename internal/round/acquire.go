@@ -54,6 +54,9 @@ func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, t
 	a.to = &acquiring{grant: g, began: f.Clock.Now(), filed: a.filed}
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
+	if outcome == quorum.Unavailable && a.cut && a.plan.InTurn && a.answer.Refused && !a.answer.Empty {
+		outcome = quorum.Held // the others had little time, and the gate is believed where it alone is asked
+	}
 	if outcome == quorum.Acquired && g.yields {
 		outcome = a.yield(ctx, l.wait()-time.Since(a.began))
 		a.answer.Reserved = a.answer.Reserved || outcome == quorum.Acquired && a.strays()
@@ -85,9 +88,10 @@ func (a *attempt) run(ctx context.Context) quorum.Outcome {
 	}
 	deadline := time.Now().Add(min(a.limits.Timeout, a.limits.Wait-time.Since(a.began)))
 	if a.plan.Holder.Mark != "" {
+		empty := a.answer.Empty
 		o := a.askHolders(ctx, deadline)
-		if o == quorum.Acquired && a.answer.Empty {
-			o = a.askHolders(ctx, deadline) // the gate may just have been taken for one of them
+		if o == quorum.Acquired && a.answer.Empty && !empty {
+			o = a.askHolders(ctx, deadline) // the gate was taken for one of them
 		}
 		if o != quorum.Acquired {
 			return o
@@ -168,8 +172,9 @@ func (a *attempt) spare() {
 // Acquired if the other nodes are to be asked: because it has granted, or has
 // failed, or because it is so slow that it is done without.
 func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
-	gate, patience := a.voteOf(a.plan.Gate), a.nodes.each[a.plan.Gate].Patience(a.limits.Timeout)
-	o, inTime := a.collect(ctx, min(patience, a.limits.wait()), a.count,
+	n, gate, left := a.nodes.each[a.plan.Gate], a.voteOf(a.plan.Gate), a.limits.wait()
+	patience := min(n.Patience(a.limits.Timeout), n.Share(left))
+	o, inTime := a.collect(ctx, patience, a.count,
 		func(int, int) quorum.Outcome {
 			switch {
 			case gate.voted && gate.kind == node.Refused:
@@ -182,8 +187,8 @@ func (a *attempt) awaitGate(ctx context.Context) quorum.Outcome {
 	if inTime {
 		return o
 	}
-	if patience <= a.limits.wait() {
-		a.nodes.each[a.plan.Gate].Lag()
+	if patience < left {
+		n.Lag()
 	}
 	return quorum.Acquired
 }

@@ -115,18 +115,22 @@ func (a *attempt) askHolders(ctx context.Context, deadline time.Time) quorum.Out
 	// Locker came, and a second look that did not say so would be given a later place.
 	looks := func(node int) bool { return node == gate && !a.answer.Empty }
 	a.send(ctx, func(node int) bool { return !a.voteOf(node).asked && (still(node) || looks(node)) })
-	patience := time.Duration(0)
+	patience, left := time.Duration(0), time.Until(deadline)
+	share := left
 	for node := range a.nodes.Size() {
-		switch {
-		case !still(node):
-		case a.nodes.Slow(node): // it may be far away
+		if !still(node) {
+			continue
+		}
+		n := a.nodes.each[node]
+		share = min(share, n.Share(left))
+		if n.Slow() { // it may be far away
 			patience = a.limits.Timeout / 2
-		default:
-			patience = max(patience, a.nodes.each[node].Patience(a.limits.Timeout))
+		} else {
+			patience = max(patience, n.Patience(a.limits.Timeout))
 		}
 	}
-	left, held := time.Until(deadline), false
-	o, inTime := a.collect(ctx, min(patience, left), a.count, func(int, int) quorum.Outcome {
+	patience, held := min(patience, share), false
+	o, inTime := a.collect(ctx, patience, a.count, func(int, int) quorum.Outcome {
 		open, others := picked, false
 		for _, r := range a.refusals {
 			if still(r.node) && r.Mark == a.plan.Holder.Mark {
