@@ -210,6 +210,9 @@ func (h *hold) told(until time.Time) {
 	}
 	if now := time.Now(); until.Before(now) && until.Before(h.until) {
 		until = now
+		if h.until.Before(now) { // that had passed, too: the process was stopped
+			until = h.until
+		}
 	}
 	h.until = until
 }
@@ -261,9 +264,30 @@ func (h *hold) extended(err error) {
 	h.asked = 0
 }
 
+// atOnce is less than any answer takes. Where Until is that of a round that has begun so
+// shortly before, an extension to a larger TTL has succeeded, and one to this smaller one
+// has begun at that very moment.
+const atOnce = 10 * time.Microsecond
+
+// sentFor returns when the round began that made the lock last until then, by what its process
+// has sent: the lock may just be extended to a TTL that it had before, or is to have. If
+// there are several such rounds, it is the first of them.
+func (h *hold) sentFor(until time.Time) (first time.Time, ok bool) {
+	for _, c := range h.value.calls {
+		begun := h.begun(until, c.ttl)
+		if c.op == extend && c.from.Sub(begun).Abs() < 2*ms && time.Since(begun) > atOnce && (!ok || begun.Before(first)) {
+			first, ok = begun, true
+		}
+	}
+	return first, ok
+}
+
 func (h *hold) succeed(until time.Time) {
 	now, begun := time.Now(), h.begun(until, h.ttl)
-	impossible := func() bool { return begun.After(now) || begun.Before(h.start) }
+	if sent, ok := h.sentFor(until); ok {
+		begun = sent
+	}
+	impossible := func() bool { return now.Sub(begun) <= atOnce || begun.Before(h.start) }
 	if impossible() && h.asked != 0 {
 		begun = h.begun(until, h.asked)
 	}

@@ -179,7 +179,7 @@ func (x *watcher) begin(ctx context.Context, cmd redis.Cmder) *call {
 	w := x.process.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := &call{process: x.process, node: x.node, op: read.op, about: w.valuesOf(&read), from: time.Now()}
+	c := &call{process: x.process, node: x.node, op: read.op, ttl: read.ttl, about: w.valuesOf(&read), from: time.Now()}
 	for _, v := range c.about {
 		v.calls = append(v.calls, c)
 		if waiter, ok := ctx.Value(waiterKey{}).(*waiter); ok && v.waiter == nil {

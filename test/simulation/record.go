@@ -78,6 +78,7 @@ type call struct {
 	process *process
 	node    int
 	op      op
+	ttl     time.Duration
 	about   []*value
 	from    time.Time
 	to      time.Time // zero while it is under way
