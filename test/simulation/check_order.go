@@ -36,7 +36,9 @@ func (w *world) called(n *node, resource, self string) {
 		switch {
 		case x.process == called.process:
 		case n.serves(resource, x): // who was next has reserved it for after that one
-		case !x.ready(n) || called.process.wentOn():
+		case !x.ready(n) || called.process.wentOn() || x.score > float64(n.now.Add(n.off).UnixMicro()):
+			// Where the number of a place is ahead of the gate's clock, those get smaller ones who
+			// come while nobody is in line.
 			w.stats.Line.Unjudged++
 		case x.came.Before(called.came):
 			w.violate("f", resource, x.joined, time.Now(),

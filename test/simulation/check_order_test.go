@@ -40,6 +40,7 @@ func TestTheCheckersFindACallOutOfTurn(t *testing.T) {
 			first := s.waiter("first", 59.95, 0)
 			s.waiter("second", 59.96, 0)
 			wrong(first)
+			s.nodes[0].tick()
 			s.called(s.nodes[0], "r", name)
 			first.over(false)
 		})
@@ -52,6 +53,8 @@ func TestTheCheckersFindACallOutOfTurn(t *testing.T) {
 	assert.Empty(t, called("second", func(first *waiter) { first.over(true) }), "it has given up")
 	assert.Empty(t, called("second", func(first *waiter) { first.called = time.Now() }), "it is about to come")
 	assert.Empty(t, called("somebody else", nothing))
+	assert.Empty(t, called("second", func(first *waiter) { first.score = float64(time.Now().Add(sec).UnixMicro()) }), "its number is of a clock that was ahead")
+	assert.Equal(t, []string{"f"}, called("second", func(first *waiter) { first.score = float64(time.Now().Add(-sec).UnixMicro()) }))
 }
 
 func TestTheCheckersFindAReleaseThatCallsNobody(t *testing.T) {

@@ -27,6 +27,7 @@ type waiter struct {
 	gate   *node
 	joined time.Time // zero if it never was in the line
 	came   time.Time // when its place there was given first
+	score  float64   // and its number, by the gate's clock mostly
 
 	called    time.Time // by the gate, last
 	asked     time.Time // the gate, last
@@ -163,7 +164,7 @@ func (n *node) asked(m *message, c *command, before, after gateView, answer stri
 	if x := w.value(c.value, c.keys[0]).waiter; c.op == acquire && x != nil {
 		x.asked, x.lapsed = time.Now(), false
 		if score, ok := placeOf(answer); ok && x.joined.IsZero() {
-			x.gate, x.joined, x.came = n, time.Now(), w.given(place{x.resource, c.locker, score})
+			x.gate, x.joined, x.came, x.score = n, time.Now(), w.given(place{x.resource, c.locker, score}), score
 			w.stats.Line.Joined++
 			w.tell(w.value(c.value, x.resource), "waiter %d of process %d is in line", x.number, p.id)
 		}
