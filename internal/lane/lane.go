@@ -77,11 +77,13 @@ func (t *Table) Silent(node int, timeout time.Duration) bool {
 	return t.nodes[node].silentFor(time.Now(), timeout) > 0
 }
 
-// Answered reports whether a node has answered anything since then.
+// Answered reports whether a node has answered anything since then, or all that it was asked
+// before.
 func (t *Table) Answered(node int, since time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.nodes[node].answered.After(since)
+	n := &t.nodes[node]
+	return n.answered.After(since) || n.since.IsZero() && n.answered.After(n.failed)
 }
 
 // A Kind says what a command is to the lane.

@@ -21,6 +21,7 @@ type node struct {
 	room        int       // how many may be; 0 if there is no bound
 	held        [2]queue  // what waits for room: what keeps or ends a lock, and the rest
 	answered    time.Time // when it has answered last
+	failed      time.Time // when a call has ended last without an answer
 }
 
 // silentFor returns for how long the node has not answered, or 0 if that is

@@ -180,8 +180,11 @@ func (p *Place) leave(answered bool, now time.Time, due []Waiter) []Waiter {
 		n.unlist(p)
 	}
 	n.end(answered, now, p.timeout)
-	if answered {
+	switch {
+	case answered:
 		n.hears(p.sent)
+	case p.state == done:
+		n.failed = now
 	}
 	if !p.givenUp {
 		due = p.part(due)

@@ -147,7 +147,8 @@ func (f *Nodes) Answers(timeout time.Duration) bool {
 	return silent <= quorum.Spare(f.Size())
 }
 
-// Heard reports whether a majority of the nodes has answered something since then.
+// Heard reports whether a majority of the nodes has answered something since then, or all that
+// it was asked before.
 func (f *Nodes) Heard(since time.Time) bool {
 	heard := 0
 	for node := range f.Size() {
