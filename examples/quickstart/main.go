@@ -39,19 +39,20 @@ const (
 const maxWorkers = 99
 
 func main() {
+	silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Getenv)
 	stop()
 	os.Exit(code)
 }
 
+// silence turns off the log of go-redis, which reports failed dials on stderr: that would tear
+// the picture. They are told as node errors here.
+func silence() { redis.SetLogger(&logging.VoidLogger{}) }
+
 // run is main with its surroundings as arguments. When ctx ends the workers
 // stop, and the summary is printed all the same.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(string) string) int {
-	// go-redis reports failed dials on stderr, which would tear the picture;
-	// they are told as node errors here.
-	redis.SetLogger(&logging.VoidLogger{})
-
 	cfg, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(stdout)

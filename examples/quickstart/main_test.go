@@ -20,6 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	silence()
 	_ = flag.Set("test.parallel", "6") // they mostly wait
 	goleak.VerifyTestMain(m)
 }
