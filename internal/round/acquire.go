@@ -25,6 +25,7 @@ type attempt struct {
 	answer Answer // of the gate
 	twice  bool   // a node was asked twice
 	hasty  bool   // a tie was not waited out
+	alone  bool   // the gate is believed, as the others had little time to answer
 
 	refusals []refusal // by the nodes that refused, in the order of their votes
 	refused  []refusal // that were taken back, as the nodes are asked again
@@ -55,7 +56,7 @@ func (f *Nodes) Acquire(ctx context.Context, resources []string, value string, t
 	a.tally.Nodes = f.Size()
 	outcome := a.run(ctx)
 	if outcome == quorum.Unavailable && a.cut && a.plan.InTurn && a.answer.Refused && !a.answer.Empty {
-		outcome = quorum.Held // the others had little time, and the gate is believed where it alone is asked
+		outcome, a.alone = quorum.Held, true
 	}
 	if outcome == quorum.Acquired && g.yields {
 		outcome = a.yield(ctx, l.wait()-time.Since(a.began))
@@ -355,7 +356,7 @@ func (a *attempt) result(o quorum.Outcome) Result {
 		res.By = a.by()
 	}
 	for node := range a.nodes.Size() {
-		res.GateOnly = res.GateOnly && (node == a.plan.Gate || !a.voteOf(node).asked)
+		res.GateOnly = res.GateOnly && (node == a.plan.Gate || !a.voteOf(node).asked || a.alone)
 	}
 	if o != quorum.Acquired {
 		missing, spare := a.nodes.Quorum()-a.tally.Granted, quorum.Spare(a.nodes.Size())

@@ -44,7 +44,7 @@ type Result struct {
 	// been told. A gate that alone was asked is believed.
 	By value.Name
 	// Gate is what the node that keeps the line said, and GateOnly that no other one
-	// was asked.
+	// was asked, or had the time to answer.
 	Gate     Answer
 	GateOnly bool
 	// Twice says that a node was asked twice in a row: it took two round trips.
