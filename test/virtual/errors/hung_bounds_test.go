@@ -1,7 +1,6 @@
 package errors_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -14,63 +13,60 @@ import (
 	"github.com/b0401464/redlock/test/rig"
 )
 
-// The validity is less than what a gate is waited for alone, so that nothing is left for the others.
+// The validity is less than what a gate is waited for alone, so that nothing would be left for
+// the others.
 func TestACallWhoseValidityIsShortIsToldWhatAMajoritySaysThoughItsGateHasJustFrozen(t *testing.T) {
 	for _, c := range []struct {
-		name            string
-		ttl, trip, left time.Duration
-		timeout         time.Duration
+		name                       string
+		ttl, trip, window, timeout time.Duration
 	}{
 		{"default node timeout, ttl 20ms, 1ms away", 20 * time.Millisecond, time.Millisecond, 30 * time.Millisecond, 0},
 		{"node timeout 1s, ttl 100ms, 30ms away", 100 * time.Millisecond, 30 * time.Millisecond, 300 * time.Millisecond, time.Second},
 	} {
 		for _, size := range []int{3, 5} {
 			t.Run(fmt.Sprint(c.name, ", ", size, " nodes"), func(t *testing.T) {
-				bad := 0
-				var example error
-				runs := 0
-				for i := range 20 {
-					synctest.Test(t, func(t *testing.T) {
-						nodes := rig.New(t, size)
-						gate, _ := rig.FindGate(t, nodes)
-						_, err := rig.NewLocker(t, nodes).Lock(t.Context(), "a", time.Hour)
-						require.NoError(t, err)
-						var opts []redlock.Option
-						if c.timeout > 0 {
-							opts = append(opts, redlock.WithNodeTimeout(c.timeout))
-						}
-						l := rig.NewLocker(t, nodes, opts...)
-						rig.WarmUp(t, l)
-						for _, n := range nodes {
-							n.Slow(c.trip)
-						}
-						ended := make(chan error, 1)
-						const wait = time.Second
-						go func() {
-							_, err := l.Lock(t.Context(), "a", c.ttl, redlock.WithRetry(20, wait/20))
-							ended <- err
-						}()
-						time.Sleep(wait - c.left*time.Duration(i+1)/20)
-						gate.Freeze()
-						err = <-ended
-						runs++
-						if err == nil {
-							t.Fatal("locked")
-						}
-						if !errors.Is(err, redlock.ErrContended) {
-							bad++
-							example = err
-						}
-						gate.Thaw()
-					})
-				}
-				assert.Zero(t, bad, "%d of %d, %v", bad, runs, example)
+				within(t, c.window, func(t *testing.T, before time.Duration) {
+					w := newWaiter(t, size, c.trip, c.ttl, time.Second, 20, nodeTimeout(c.timeout)...)
+					w.freezes(t, w.gate, before)
+				})
 			})
 		}
 	}
 }
 
-// The first attempt asks the gate first, as the resource was contended a moment ago, and has no time left for others.
+// The last attempt asks a majority of the holder's nodes, and would wait for one that hangs until
+// the validity is over.
+func TestACallWhoseValidityIsShortIsToldWhatAMajoritySaysThoughANodeHasJustFrozen(t *testing.T) {
+	rig.Long(t)
+	for _, c := range []struct {
+		name                 string
+		ttl, timeout, window time.Duration
+		far                  bool // the node is, and has failed once
+	}{
+		{"ttl 20ms, default node timeout", 20 * time.Millisecond, 0, 48 * time.Millisecond, false},
+		{"ttl 300ms, node timeout 1s, far", 300 * time.Millisecond, time.Second, 900 * time.Millisecond, true},
+		{"ttl 10s", 10 * time.Second, 0, 900 * time.Millisecond, false},
+		{"ttl 10s, far", 10 * time.Second, 0, 900 * time.Millisecond, true},
+	} {
+		for which := range 2 {
+			t.Run(fmt.Sprint(c.name, ", ", which), func(t *testing.T) {
+				within(t, c.window, func(t *testing.T, before time.Duration) {
+					w := newWaiter(t, 3, time.Millisecond, c.ttl, 3*time.Second, 60, nodeTimeout(c.timeout)...)
+					n := w.others[which]
+					if c.far {
+						n.Slow(60 * time.Millisecond)
+						n.Down()
+						time.Sleep(400 * time.Millisecond)
+						n.Up()
+					}
+					w.freezes(t, n, before)
+				})
+			})
+		}
+	}
+}
+
+// The first attempt asks the gate first, as the resource was contended a moment ago.
 func TestACallWithAShortMaxWaitIsToldWhatAMajoritySaysThoughItsGateHasJustFrozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := rig.New(t, 3)
