@@ -26,6 +26,7 @@ func TestACallWhoseValidityIsShortIsToldWhatAMajoritySaysThoughItsGateHasJustFro
 		for _, size := range []int{3, 5} {
 			t.Run(fmt.Sprint(c.name, ", ", size, " nodes"), func(t *testing.T) {
 				within(t, c.window, func(t *testing.T, before time.Duration) {
+					t.Helper()
 					w := newWaiter(t, size, c.trip, c.ttl, time.Second, 20, nodeTimeout(c.timeout)...)
 					w.freezes(t, w.gate, before)
 				})
@@ -51,6 +52,7 @@ func TestACallWhoseValidityIsShortIsToldWhatAMajoritySaysThoughANodeHasJustFroze
 		for which := range 2 {
 			t.Run(fmt.Sprint(c.name, ", ", which), func(t *testing.T) {
 				within(t, c.window, func(t *testing.T, before time.Duration) {
+					t.Helper()
 					w := newWaiter(t, 3, time.Millisecond, c.ttl, 3*time.Second, 60, nodeTimeout(c.timeout)...)
 					n := w.others[which]
 					if c.far {

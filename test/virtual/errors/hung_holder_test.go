@@ -16,6 +16,7 @@ func TestACallIsToldWhatAMajoritySaysThoughItsGateIsEmptyAndANodeHasJustFrozen(t
 			for which := range size - 1 {
 				t.Run(fmt.Sprint(timeout, ", ", size, " nodes, ", which), func(t *testing.T) {
 					within(t, timeout*3/2, func(t *testing.T, before time.Duration) {
+						t.Helper()
 						w := newWaiter(t, size, 2*time.Millisecond, rig.TTL, time.Second, 40, nodeTimeout(timeout)...)
 						w.gate.FlushAll()
 						w.freezes(t, w.others[which], before)
@@ -33,6 +34,7 @@ func TestACallIsToldWhatAMajoritySaysThoughItsGateIsEmptyAndAFarNodeHasJustFroze
 	for _, timeout := range []time.Duration{200 * time.Millisecond, time.Second} {
 		t.Run(fmt.Sprint(timeout), func(t *testing.T) {
 			within(t, timeout*3/2, func(t *testing.T, before time.Duration) {
+				t.Helper()
 				w := newWaiter(t, 3, 2*time.Millisecond, rig.TTL, 4*time.Second, 80, nodeTimeout(timeout)...)
 				w.others[1].Slow(60 * time.Millisecond)
 				time.Sleep(200 * time.Millisecond)
